@@ -94,7 +94,9 @@ class FieldSpec(_Strict):
     required: bool = False
     history: Annotated[bool, Field(description="track the field's history in the org")] = False
     on_conflict: Annotated[OnConflict, Field(description="who wins when both sides changed a shared field")] = "org"
-    formula: Annotated[str | None, Field(description="formula in the org: read only, does not move the record's stamp")] = None
+    formula: Annotated[
+        str | None, Field(description="formula in the org: read only, does not move the record's stamp")
+    ] = None
     default: Annotated[str | None, Field(description="default value formula in the org")] = None
 
 
@@ -114,7 +116,9 @@ class ObjectSpec(_Strict):
     label: str
     plural: str
     prefix: Annotated[str, Field(pattern=r"^[a-z]{2,4}$", description="first part of each key")]
-    key: Annotated[str | None, Field(pattern=API_NAME, description="external id field; absent where people create")] = None
+    key: Annotated[str | None, Field(pattern=API_NAME, description="external id field; absent where people create")] = (
+        None
+    )
     name: Annotated[str | None, Field(description="type of the Name field of a custom object")] = None
     description: str | None = None
     events: EventsSpec | None = None
@@ -263,7 +267,9 @@ class _Lines:
             for key, value in node.value:
                 here = (*path, str(key.value))
                 if key.value in seen:
-                    raise self._error("this key stands here twice", Place(self.file, key.start_mark.line + 1, _dotted(here)))
+                    raise self._error(
+                        "this key stands here twice", Place(self.file, key.start_mark.line + 1, _dotted(here))
+                    )
                 seen.add(key.value)
                 self._lines[here] = key.start_mark.line + 1
                 self._walk(value, here)
@@ -350,7 +356,9 @@ def _load_object(directory: Path, name: str) -> ObjectMapping:
     fields = {}
     for field_name, written in spec.fields.items():
         if written.api.lower() in seen:
-            raise lines.fail(f"{written.api} is already the field {seen[written.api.lower()]!r}", "fields", field_name, "api")
+            raise lines.fail(
+                f"{written.api} is already the field {seen[written.api.lower()]!r}", "fields", field_name, "api"
+            )
         seen[written.api.lower()] = field_name
         try:
             kind = FieldType.parse(written.type)

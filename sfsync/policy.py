@@ -62,7 +62,9 @@ class Cover(Strict):
         for day, windows in weekly.items():
             for before, after in zip(windows, windows[1:], strict=False):
                 if before.close > after.open:
-                    raise ValueError(f"{day}: windows {before.open}-{before.close} and {after.open}-{after.close} overlap")
+                    raise ValueError(
+                        f"{day}: windows {before.open}-{before.close} and {after.open}-{after.close} overlap"
+                    )
         return weekly
 
 

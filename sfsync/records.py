@@ -390,8 +390,7 @@ class Finding:
 
 
 RECORDS: dict[str, type[Record]] = {
-    cls.__name__: cls
-    for cls in (ClientAccount, Pack, Case, Estimate, TimeEntry, WeeklySummary, SummaryLine)
+    cls.__name__: cls for cls in (ClientAccount, Pack, Case, Estimate, TimeEntry, WeeklySummary, SummaryLine)
 }
 """Every mirrored record by its name, parents before children."""
 

@@ -1,0 +1,1 @@
+"""How two sides agree: translate, merge, plan. Pure; knows neither Salesforce's API nor SQL."""

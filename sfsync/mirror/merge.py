@@ -1,0 +1,156 @@
+"""Three memories of a record become new local values.
+
+*local* is what the store holds, *remote* what the org shows now, *agreed* what both last had in
+common. This module may not know where any of them is kept. It keeps one law: a change by a person is
+either in effect or among the conflicts, never gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sfsync.mapping import MappedField, ObjectMapping
+from sfsync.mirror.translate import MISSING, Ids, Seen, Untranslatable, Wire, same, to_local, to_wire
+from sfsync.records import Value, Values
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What is remembered of one record in one org."""
+
+    object: str
+    key: str
+    sf_id: str | None = None
+    remote: Mapping[str, Wire] = field(default_factory=dict)
+    agreed: Mapping[str, Wire] = field(default_factory=dict)
+    stamp: datetime | None = None
+    deleted: bool = False
+    revision: int = 0
+    merged_into: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Both sides changed a field since they agreed; both values are kept."""
+
+    object: str
+    key: str
+    field: str
+    kept: Wire
+    lost: Wire
+    winner: str
+    """``org`` or ``store``."""
+    seen_at: datetime
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HandEdit:
+    """A person changed a field that the service owns; it will be put back."""
+
+    object: str
+    key: str
+    field: str
+    found: Wire
+    ours: Wire
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What one seen record does to the store."""
+
+    local: dict[str, Value]
+    """Fields whose local value changes; empty when nothing does."""
+    link: Link
+    conflicts: tuple[Conflict, ...] = ()
+    hand_edits: tuple[HandEdit, ...] = ()
+    new: bool = False
+    relinked: bool = False
+    """The link itself says something new: another stamp, deletion, values."""
+
+    @property
+    def changed(self) -> bool:
+        """True if the store must write anything."""
+        return self.new or self.relinked or bool(self.local)
+
+
+def merge(
+    mapping: ObjectMapping, seen: Seen, link: Link | None, local: Values | None, ids: Ids, prefixes: Mapping[str, str]
+) -> Merged:
+    """Return what ``seen`` changes, given the ``link`` and the ``local`` values (None for a new record).
+
+    ``prefixes`` gives each looked-up object the prefix of its keys. A record seen with an older
+    stamp than the link remembers changes nothing: it is a late copy of the past (IDM-1).
+    """
+    if link is not None and link.stamp is not None and seen.stamp < link.stamp:
+        return Merged({}, link)
+    agreed = dict(link.agreed) if link else {}
+    changes: dict[str, Value] = {}
+    conflicts: list[Conflict] = []
+    edits: list[HandEdit] = []
+    for name, line in mapping.fields.items():
+        if name not in seen.wire:
+            continue
+        theirs = seen.wire[name]
+        ours = _ours(line, local, ids)
+        verdict = _decide(line, ours, theirs, agreed.get(name, MISSING))
+        if verdict in ("take", "take and log"):
+            changes[name] = to_local(line.type, theirs, ids, prefixes.get(line.type.target, ""))
+        if verdict in ("take and log", "keep and log"):
+            took = verdict == "take and log"
+            kept, lost = (theirs, ours) if took else (ours, theirs)
+            conflicts.append(
+                Conflict(
+                    mapping.object, seen.key, name, kept, lost, "org" if took else "store", seen.stamp, seen.modified_by
+                )
+            )
+        if verdict == "put back":
+            edits.append(HandEdit(mapping.object, seen.key, name, theirs, ours, seen.modified_by))
+        else:
+            agreed[name] = theirs
+    if local is not None:
+        changes = {n: v for n, v in changes.items() if n not in local or local[n] != v}
+    now_linked = Link(
+        object=mapping.object,
+        key=seen.key,
+        sf_id=seen.sf_id,
+        remote={**(link.remote if link else {}), **seen.wire},
+        agreed=agreed,
+        stamp=seen.stamp,
+        deleted=seen.deleted,
+        revision=max(seen.revision, link.revision if link else 0),
+        merged_into=seen.merged_into,
+    )
+    return Merged(changes, now_linked, tuple(conflicts), tuple(edits), new=local is None, relinked=now_linked != link)
+
+
+def _ours(line: MappedField, local: Values | None, ids: Ids) -> Wire:
+    if local is None or line.name not in local:
+        return MISSING  # type: ignore[no-any-return]
+    try:
+        return to_wire(line.type, local[line.name], ids)
+    except Untranslatable:
+        return MISSING  # type: ignore[no-any-return]
+
+
+def _decide(line: MappedField, ours: Wire, theirs: Wire, agreed: Wire) -> str:
+    """Return ``take``, ``keep``, ``put back``, ``take and log`` or ``keep and log``.
+
+    The whole decision table: owner first, then who moved since both agreed.
+    """
+    if line.owner == "org" or ours is MISSING:
+        return "take"
+    if same(line.type, ours, theirs):
+        return "keep"
+    they_moved = agreed is MISSING or not same(line.type, theirs, agreed)
+    we_moved = agreed is MISSING or not same(line.type, ours, agreed)
+    if line.owner == "service":
+        return "put back" if they_moved and agreed is not MISSING else "keep"
+    if not they_moved:
+        return "keep"
+    if not we_moved:
+        return "take"
+    return "keep and log" if line.on_conflict == "store" else "take and log"

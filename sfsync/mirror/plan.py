@@ -1,0 +1,136 @@
+"""The difference between what the store says and what the org shows, as ordered changes.
+
+A pure function of the memories: nothing here remembers what is still owed (law 2). This module may
+not know how changes travel. It keeps one law: only fields that the service may write, only where
+they differ, parents before children.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sfsync.mapping import Mappings, ObjectMapping
+from sfsync.mirror.merge import Link
+from sfsync.mirror.translate import Ids, Untranslatable, Wire, same, to_wire
+from sfsync.records import Values
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One record to be written, with only the fields that differ."""
+
+    object: str
+    key: str
+    sf_id: str | None
+    """None: the record is created by an upsert on its key."""
+    fields: Mapping[str, Wire]
+    """Mapped field name to the value to write; ``key:<key>`` in a lookup names a parent by its external id."""
+    before: Mapping[str, Wire] = field(default_factory=dict)
+    revision: int = 1
+    parent: str = ""
+    """Rows of one parent travel together, so that they do not lock each other out."""
+
+    @property
+    def creates(self) -> bool:
+        """True if the org does not have the record yet."""
+        return self.sf_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class Unplannable:
+    """A value that the org cannot hold: this record waits in quarantine, the rest goes on."""
+
+    object: str
+    key: str
+    field: str
+    reason: str
+
+
+class Result(StrEnum):
+    """What became of a change."""
+
+    DONE = "done"
+    REJECTED = "rejected"
+    """Refused for a reason that stays: quarantine."""
+    LATER = "later"
+    """Refused for a reason that passes: planned again by the next run."""
+    MOVED = "moved"
+    """The record is gone or was changed meanwhile: read and merged again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The one answer to one change (H6): never fewer, never more."""
+
+    change: Change
+    result: Result
+    sf_id: str | None = None
+    created: bool = False
+    code: str = ""
+    message: str = ""
+    """The org's own words."""
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will write, in order."""
+
+    changes: tuple[Change, ...] = ()
+    refused: tuple[Unplannable, ...] = ()
+
+
+def plan(mappings: Mappings, records: Iterable[tuple[Link, Values]], ids: Ids) -> Plan:
+    """Return the changes that make the org show the store's values, parents before children.
+
+    ``records`` are the links that may differ, each with the local values. A record that the org has
+    deleted is left alone: nothing is resurrected without a person.
+    """
+    order = {mapping.object: index for index, mapping in enumerate(mappings)}
+    changes: list[Change] = []
+    refused: list[Unplannable] = []
+    for link, local in records:
+        mapping = mappings.by_object.get(link.object)
+        if mapping is None or link.deleted or (link.sf_id is None and mapping.key is None):
+            continue
+        try:
+            change = _change(mapping, link, local, ids)
+        except _CannotHold as bad:
+            refused.append(Unplannable(link.object, link.key, bad.field, str(bad)))
+            continue
+        if change is not None:
+            changes.append(change)
+    changes.sort(key=lambda c: (order[c.object], c.parent, c.key))
+    return Plan(tuple(changes), tuple(refused))
+
+
+class _CannotHold(Exception):
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(why)
+        self.field = name
+
+
+def _change(mapping: ObjectMapping, link: Link, local: Values, ids: Ids) -> Change | None:
+    fields: dict[str, Wire] = {}
+    before: dict[str, Wire] = {}
+    parent = ""
+    for name, line in mapping.fields.items():
+        if name not in local:
+            continue
+        if line.type.kind == "lookup" and local[name] and not parent:
+            parent = str(local[name])
+        if not line.writable or line.type.kind == "autonumber":
+            continue
+        try:
+            ours = to_wire(line.type, local[name], ids)
+        except Untranslatable as bad:
+            raise _CannotHold(name, str(bad)) from None
+        theirs = link.remote.get(name, False if line.type.kind == "checkbox" else None)
+        if not same(line.type, ours, theirs):
+            fields[name] = ours
+            before[name] = theirs
+    if link.sf_id is None or fields:
+        return Change(link.object, link.key, link.sf_id, fields, before, link.revision + 1, parent)
+    return None
