@@ -1,0 +1,263 @@
+"""The line: one org, from org to store to org.
+
+The only module that knows the order of the stages; no stage calls another. Killing the process
+between any two steps is harmless: the bookmark moves with the data it covers, the plan is derived
+again, creates are upserts on our key, and our own write coming back merges to "no change".
+
+This module may not know SQL or Salesforce. It keeps one law: read, decide, do, in that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from sfsync.errors import SafetyStop
+from sfsync.mapping import Mappings
+from sfsync.mirror.merge import Conflict, HandEdit, Link, Merged, merge
+from sfsync.mirror.plan import Change, Outcome, Plan, Result, Unplannable, plan
+from sfsync.mirror.translate import Bookmark, Ids, Page, Seen
+from sfsync.records import Values
+from sfsync.rules.evaluate import Contract, Evaluation, Facts, evaluate
+
+
+class Org(Protocol):
+    """What the line needs of an org; ``sfsync.org`` provides it."""
+
+    name: str
+    organization_id: str
+    calls: int
+    """API calls made so far by this session."""
+
+    def check(self, mappings: Mappings, bookmarks: Mapping[str, Bookmark]) -> None:
+        """Raise SchemaDrift if the mapping does not fit the org."""
+        ...
+
+    def pages(self, mappings: Mappings, bookmarks: Mapping[str, Bookmark], ids: Ids) -> Iterable[Page]:
+        """Yield what changed since the bookmarks, plus the overlap, parents before children."""
+        ...
+
+    def write(self, mappings: Mappings, changes: tuple[Change, ...]) -> Iterable[Outcome]:
+        """Carry out ``changes`` and yield exactly one outcome for each."""
+        ...
+
+
+class Room(Protocol):
+    """What the line needs of the store: one client, one org, one transaction a call."""
+
+    def bookmarks(self) -> Mapping[str, Bookmark]:
+        """Return how far each object has been read."""
+        ...
+
+    def ids(self, sf_ids: Iterable[str], keys: Iterable[str]) -> Ids:
+        """Return the pairs of id and key known for any of ``sf_ids`` or ``keys`` in this org."""
+        ...
+
+    def memories(self, object_name: str, keys: Iterable[str]) -> Mapping[str, tuple[Link | None, Values | None]]:
+        """Return link and local values of each key that has either."""
+        ...
+
+    def absorb(self, page: Page, merged: Iterable[tuple[Seen, Merged]]) -> None:
+        """TRANSACTION 1: local rows, links, events, conflicts and the bookmark move together."""
+        ...
+
+    def facts(self, now: datetime) -> Facts | None:
+        """Return what the rules must look at, or None when nothing was touched and nothing has come due."""
+        ...
+
+    def record(self, evaluation: Evaluation, now: datetime) -> None:
+        """TRANSACTION 2: postings, milestones, summaries, computed fields; what was touched is settled."""
+        ...
+
+    def unsettled(self, now: datetime) -> Iterable[tuple[Link, Values]]:
+        """Return links that may differ from the local values and are not waiting in quarantine."""
+        ...
+
+    def settle(self, outcomes: Iterable[Outcome], refused: Iterable[Unplannable], now: datetime) -> None:
+        """TRANSACTION 3: what the org accepted becomes remote and agreed; refusals go to quarantine."""
+        ...
+
+    def linked(self) -> Mapping[str, int]:
+        """Return how many live records of each object this org is known to hold."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much one run may do before an operator is asked."""
+
+    max_changes: int = 50_000
+    max_vanished_percent: int = 20
+    min_vanished: int = 100
+    """Fewer vanished records than this are never suspicious."""
+    confirmed: bool = False
+
+
+@dataclass(slots=True)
+class Report:
+    """What one run did; every number is a count of records but ``calls``."""
+
+    org: str
+    read: int = 0
+    """Records the org showed, re-reads of the overlap included."""
+    absorbed: int = 0
+    """Records that were new to the store or said something new."""
+    wrote: int = 0
+    created: int = 0
+    refused: int = 0
+    later: int = 0
+    conflicts: int = 0
+    hand_edits: int = 0
+    findings: int = 0
+    calls: int = 0
+    evaluated: bool = False
+    details: list[HandEdit | Conflict | Unplannable | Outcome] = field(default_factory=list)
+
+
+def sync_org(
+    org: Org,
+    room: Room,
+    mappings: Mappings,
+    contract: Contract,
+    *,
+    now: datetime,
+    bounds: Bounds,
+    step: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Bring org and store to agree; return what was done.
+
+    ``step`` is called with the name of each stage as it begins. Raises what the stages raise: an
+    error leaves everything that was committed before it in force and nothing half-done.
+    """
+    report = Report(org.name)
+    before = org.calls
+    bookmarks = room.bookmarks()
+    step("preflight")
+    org.check(mappings, bookmarks)
+    step("extract")
+    absorb(org, room, mappings, bookmarks, bounds, report)
+    step("evaluate")
+    reckon(room, contract, now, report)
+    step("plan")
+    todo = planned(room, mappings, now, bounds)
+    step("write back")
+    carry_out(org, room, mappings, todo, now, report)
+    report.calls = org.calls - before
+    return report
+
+
+def absorb(
+    org: Org, room: Room, mappings: Mappings, bookmarks: Mapping[str, Bookmark], bounds: Bounds, report: Report
+) -> None:
+    """Read what changed, merge it, and commit page by page together with the bookmark."""
+    ids = Ids(org.organization_id)
+    prefixes = {mapping.object: mapping.prefix for mapping in mappings}
+    known = dict(room.linked())
+    for page in org.pages(mappings, bookmarks, ids):
+        mapping = mappings.by_object[page.object]
+        vanished = sum(s.deleted for s in page.seen) + len(page.hard_deleted)
+        memories = room.memories(page.object, [s.key for s in page.seen])
+        _refuse_mass_delete(page, memories, vanished, known.get(page.object, 0), bounds)
+        lookups = {str(s.wire[name]) for s in page.seen for name in mapping.lookups if s.wire.get(name)}
+        held = {
+            str(values[name])
+            for _, values in memories.values()
+            if values
+            for name in mapping.lookups
+            if values.get(name)
+        }
+        near = room.ids(lookups, held)
+        ids.to_key.update(near.to_key)
+        ids.to_id.update(near.to_id)
+        merged = []
+        for seen in page.seen:
+            link, local = memories.get(seen.key, (None, None))
+            one = merge(mapping, seen, link, local, ids, prefixes)
+            ids.add(seen.sf_id, seen.key)
+            report.read += 1
+            report.conflicts += len(one.conflicts)
+            report.hand_edits += len(one.hand_edits)
+            report.details += [*one.conflicts, *one.hand_edits]
+            if one.changed:
+                report.absorbed += 1
+                merged.append((seen, one))
+        room.absorb(page, merged)
+
+
+def _refuse_mass_delete(
+    page: Page,
+    memories: Mapping[str, tuple[Link | None, Values | None]],
+    vanished: int,
+    known: int,
+    bounds: Bounds,
+) -> None:
+    """Raise SafetyStop if more records vanish at once than anybody deletes on purpose (D4)."""
+    already = sum(1 for link, _ in memories.values() if link is not None and link.deleted)
+    fresh = vanished - already
+    if bounds.confirmed or fresh < bounds.min_vanished:
+        return
+    if fresh * 100 > known * bounds.max_vanished_percent:
+        raise SafetyStop(
+            f"{fresh} of {known} {page.object} records were deleted at once; nothing was changed. "
+            "Confirm with: sfsync sync ORG --confirm"
+        )
+
+
+def reckon(room: Room, contract: Contract, now: datetime, report: Report) -> None:
+    """Apply the rules to what was touched or has come due, and commit what they say."""
+    facts = room.facts(now)
+    if facts is None:
+        return
+    evaluation = evaluate(contract, facts, now)
+    room.record(evaluation, now)
+    report.evaluated = True
+    report.findings = len(evaluation.findings)
+
+
+def planned(room: Room, mappings: Mappings, now: datetime, bounds: Bounds) -> Plan:
+    """Return what is to be written; SafetyStop if it is more than the bound."""
+    records = list(room.unsettled(now))
+    keys = {str(v[name]) for link, v in records for name in mappings.by_object[link.object].lookups if v.get(name)}
+    todo = plan(mappings, records, room.ids((), keys))
+    if len(todo.changes) > bounds.max_changes and not bounds.confirmed:
+        raise SafetyStop(
+            f"this run would write {len(todo.changes)} records, more than the bound of {bounds.max_changes}; "
+            "nothing was written. Look with: sfsync plan ORG; go on with: sfsync sync ORG --confirm"
+        )
+    return todo
+
+
+def carry_out(org: Org, room: Room, mappings: Mappings, todo: Plan, now: datetime, report: Report) -> None:
+    """Write the plan to the org and commit each outcome, chunk by chunk."""
+    report.refused += len(todo.refused)
+    report.details += todo.refused
+    if todo.refused:
+        room.settle((), todo.refused, now)
+    chunk: list[Outcome] = []
+    for outcome in org.write(mappings, todo.changes) if todo.changes else ():
+        chunk.append(outcome)
+        _count(outcome, report)
+        if len(chunk) >= SETTLE_ROWS:
+            room.settle(chunk, (), now)
+            chunk = []
+    if chunk:
+        room.settle(chunk, (), now)
+
+
+SETTLE_ROWS = 1000
+"""One composite call writes 1,000 rows: a crash repeats at most that many idempotent upserts."""
+
+
+def _count(outcome: Outcome, report: Report) -> None:
+    match outcome.result:
+        case Result.DONE:
+            report.wrote += 1
+            report.created += outcome.created
+        case Result.REJECTED:
+            report.refused += 1
+            report.details.append(outcome)
+        case _:
+            report.later += 1
+            report.details.append(outcome)
