@@ -129,13 +129,13 @@ class FieldOverlay(_Strict):
     """What a client overlay may change of one field."""
 
     api: Annotated[str | None, Field(pattern=API_NAME)] = None
-    off: bool = False
+    skip: bool = False
 
 
 class ObjectOverlay(_Strict):
     """What a client overlay may change of one object."""
 
-    off: bool = False
+    skip: bool = False
     fields: dict[str, FieldOverlay] = Field(default_factory=dict)
 
 
@@ -450,14 +450,14 @@ def _overlaid(mappings: Mappings, spec: ClientSpec, lines: _Lines) -> Mappings:
         for field_name, change in overlay.fields.items():
             if field_name not in fields:
                 raise lines.fail(f"{name} has no field {field_name!r}", "mapping", name, "fields", field_name)
-            if change.off and fields[field_name].required:
+            if change.skip and fields[field_name].required:
                 raise lines.fail("a required field cannot be switched off", "mapping", name, "fields", field_name)
-            if change.off:
+            if change.skip:
                 del fields[field_name]
             elif change.api:
                 fields[field_name] = replace(fields[field_name], api=change.api)
         objects[name] = replace(objects[name], fields=fields)
-        if overlay.off:
+        if overlay.skip:
             del objects[name]
     return Mappings(objects)
 
