@@ -1,0 +1,610 @@
+"""A parsed statement and a schema to a plan of SQL.
+
+It may not know the database's rows or the answer's bytes. The one law: whatever the user may not see is refused here,
+in the words of a real org, before any SQL runs.
+"""
+
+from __future__ import annotations
+
+from sfsync.localorg.errors import ApiError, not_modelled
+from sfsync.localorg.schema import Field, SObject
+from sfsync.localorg.soql import functions
+from sfsync.localorg.soql.conditions import Conditions, Parameters, Term, field_term
+from sfsync.localorg.soql.parser import parse
+from sfsync.localorg.soql.plan import ChildPlan, Kind, Plan
+from sfsync.localorg.soql.render import Kids, Leaf, Shape
+from sfsync.localorg.soql.scope import Choice, Found, Scope, Table, View, alias_numbers, no_children, no_type
+from sfsync.localorg.soql.text import malformed, refused
+from sfsync.localorg.soql.tree import (
+    Call,
+    Children,
+    Column,
+    FieldGroup,
+    Operand,
+    Order,
+    Path,
+    Query,
+    Typeof,
+)
+from sfsync.localorg.soql.values import ID_TYPES, Literals
+
+MAX_OFFSET = 2000
+MAX_FIELDS_LIMIT = 200
+MAX_SUBQUERIES = 20
+MAX_LEVELS_DOWN = 5
+_COMPOUND = frozenset({"address", "location"})
+_LINK_FILTERS = frozenset({"Id", "ContentDocumentId", "LinkedEntityId"})
+
+
+def compile_soql(text: str, view: View, *, bulk: bool = False) -> Plan:
+    """Return the plan of ``text`` for ``view``; raise ApiError, shaped as an org does, when there is none.
+
+    ``bulk`` refuses what a Bulk API query job does not take (facts 4.4).
+    """
+    query = parse(text)
+    return _Compiler(text, view, bulk).top(query)
+
+
+class _Compiler:
+    """Shared by all SELECTs of one statement."""
+
+    def __init__(self, text: str, view: View, bulk: bool) -> None:
+        self.text = text
+        self.view = view
+        self.bulk = bulk
+        self.parameters = Parameters()
+        self.literals = Literals(text, view.now, view.zone)
+        self.prefixes = alias_numbers()
+        self.subqueries = 0
+
+    def top(self, query: Query) -> Plan:
+        base = self.object(query.source)
+        return _Select(self, query, base, level=0).plan()
+
+    def object(self, path: Path) -> SObject:
+        found = self.view.schema.get(str(path)) if len(path.parts) == 1 else None
+        if found is None:
+            raise no_type(self.text, str(path), path.at)
+        if not found.queryable:
+            message = f"entity type {found.name} does not support query"
+            raise refused("INVALID_TYPE_FOR_OPERATION", self.text, path.at, message)
+        return found
+
+    def semi_join(self, outer: SObject, query: Query, left: Term) -> str:
+        base = self.object(query.source)
+        if base.name == outer.name and left.kind == "id":
+            message = "The inner and outer selects should not be on the same object type"
+            raise malformed(self.text, query.source.at, message)
+        return _Select(self, query, base, level=0, inner=True).semi_join_sql()
+
+
+class _Select:
+    """One SELECT of a statement."""
+
+    def __init__(
+        self,
+        compiler: _Compiler,
+        query: Query,
+        base: SObject,
+        *,
+        level: int,
+        inner: bool = False,
+        names: tuple[str, ...] = (),
+    ) -> None:
+        self.compiler = compiler
+        self.text = compiler.text
+        self.query = query
+        self.base = base
+        self.level = level
+        self.inner = inner
+        aliases = [query.alias] if query.alias else []
+        self.scope = Scope(compiler.view, self.text, base, [*aliases, *names], next(compiler.prefixes))
+        for path, alias in query.more_sources:
+            self.scope.add_alias(path, alias)
+        self.columns: list[str] = []
+        self.leaves: list[tuple[str, Leaf]] = []
+        self.children: list[ChildPlan] = []
+        self.grouped: set[str] = set()
+        self.conditions = Conditions(
+            self.text,
+            compiler.literals,
+            compiler.parameters,
+            self.where_term,
+            lambda inner_query, left: compiler.semi_join(base, inner_query, left),
+        )
+
+    # -- whole plans
+
+    def plan(self) -> Plan:
+        query = self.query
+        self._check_clauses()
+        calls = [item.what for item in query.items if isinstance(item, Column) and isinstance(item.what, Call)]
+        aggregates = [call for call in calls if _is_aggregate(call)]
+        if any(call.name.upper() == "COUNT" and not call.args for call in aggregates):
+            return self._count_plan()
+        if query.grouping is not None or aggregates:
+            return self._group_plan()
+        return self._row_plan()
+
+    def semi_join_sql(self) -> str:
+        """The SQL of a sub-select: one id or reference field, nothing else."""
+        query = self.query
+        item = query.items[0]
+        if len(query.items) != 1 or not isinstance(item, Column) or not isinstance(item.what, Path) or item.alias:
+            message = "semi join sub-selects can only query a single ID or reference field"
+            raise malformed(self.text, query.source.at, message)
+        if query.grouping or query.order or query.limit is not None or query.offset is not None or query.having:
+            message = "semi join sub-selects can not use GROUP BY, HAVING, ORDER BY, LIMIT or OFFSET"
+            raise malformed(self.text, query.source.at, message)
+        found = self.scope.find(item.what)
+        if found.field.type not in ID_TYPES:
+            message = f"The selected field '{found.name}' in the subquery must be an ID or reference field"
+            raise malformed(self.text, item.what.at, message)
+        where = self._where()
+        return f"SELECT {found.sql} FROM {self.scope.from_sql} WHERE {where} AND {found.sql} IS NOT NULL"
+
+    def _row_plan(self) -> Plan:
+        query = self.query
+        if query.having is not None:
+            raise malformed(self.text, query.source.at, "having clause requires a group by clause")
+        shape = Shape(types=((self.base.name, self._column(f'{self.scope.base.alias}."Id"')),))
+        for item in query.items:
+            match item:
+                case Column():
+                    self._select(shape, item)
+                case Children():
+                    self._child(shape, item)
+                case Typeof():
+                    self._typeof(shape, item)
+                case FieldGroup():
+                    self._field_group(shape, item)
+        where = self._where()
+        order = [self._order_sql(term) for term in query.order]
+        return self._finish(Kind.ROWS, shape, where, ", ".join([*order, *self._tie_order()]))
+
+    def _count_plan(self) -> Plan:
+        query = self.query
+        if len(query.items) != 1 or query.grouping is not None:
+            raise malformed(self.text, query.source.at, "COUNT() must be the only element in the select list")
+        item = query.items[0]
+        if isinstance(item, Column) and item.alias:
+            raise malformed(self.text, query.source.at, "unexpected token: 'FROM'")
+        return self._finish(Kind.COUNT, Shape(), self._where(), "")
+
+    def _group_plan(self) -> Plan:
+        query = self.query
+        if query.grouping is None and (query.limit is not None or query.offset is not None):
+            message = "Non-grouped query that uses overall aggregate functions cannot also use LIMIT"
+            raise malformed(self.text, query.source.at, message)
+        if query.grouping is not None and query.grouping.kind != "plain":
+            raise not_modelled(f"GROUP BY {query.grouping.kind.upper()}", status=400, code="MALFORMED_QUERY")
+        if query.grouping is None and query.having is not None:
+            raise malformed(self.text, query.source.at, "having clause requires a group by clause")
+        groups = [self._group_sql(each) for each in query.grouping.items] if query.grouping else []
+        self.grouped = set(groups)
+        shape = Shape()
+        unnamed = 0
+        for item in query.items:
+            if not isinstance(item, Column):
+                raise malformed(self.text, item.at, "Only fields and functions can be selected in a grouped query")
+            key, leaf = self._group_item(item)
+            if key is None:
+                key = f"expr{unnamed}"
+                unnamed += 1
+            if key.lower() in {known.lower() for known in shape.members}:
+                raise malformed(self.text, item.what.at, f"duplicate alias: {key}")
+            shape.members[key] = leaf
+            self.leaves.append((key, leaf))
+        where = self._where()
+        having = ""
+        if query.having is not None:
+            self.conditions.term = self.having_term
+            having = self.conditions.sql(query.having)
+        order = ", ".join(self._order_sql(term) for term in query.order)
+        plan = self._finish(Kind.GROUPS, shape, where, order)
+        plan.group, plan.having = ", ".join(groups), having
+        return plan
+
+    def _finish(self, kind: Kind, shape: Shape, where: str, order: str) -> Plan:
+        query = self.query
+        return Plan(
+            kind=kind,
+            object_name=self.base.name,
+            table_alias=self.scope.base.alias,
+            columns=self.columns,
+            joins=self.scope.joins_sql(),
+            where=where,
+            order=order,
+            shape=shape,
+            leaves=self.leaves,
+            parameters=self.compiler.parameters.values,
+            limit=query.limit,
+            offset=query.offset or 0,
+            children=self.children,
+            purpose=query.purpose,
+            include_deleted=self.compiler.view.include_deleted,
+        )
+
+    def _check_clauses(self) -> None:
+        query = self.query
+        if query.all_rows:
+            raise malformed(self.text, query.source.at, "ALL ROWS not allowed in this context")
+        if query.offset is not None and query.offset > MAX_OFFSET:
+            message = f"Maximum SOQL offset allowed is {MAX_OFFSET}"
+            raise refused("NUMBER_OUTSIDE_VALID_RANGE", self.text, query.offset_at, message)
+        if self.compiler.bulk:
+            self._check_bulk()
+
+    def _check_bulk(self) -> None:
+        query = self.query
+        for item in query.items:
+            call = item.what if isinstance(item, Column) else None
+            if not isinstance(item, Column) or (isinstance(call, Call) and _is_aggregate(call)):
+                raise self._not_in_bulk("aggregates, subqueries, TYPEOF and FIELDS()")
+        if query.grouping is not None or query.offset is not None:
+            raise self._not_in_bulk("GROUP BY and OFFSET")
+
+    def _not_in_bulk(self, what: str) -> ApiError:
+        return ApiError(400, "API_ERROR", f"{what} are not supported in Bulk Query")
+
+    # -- WHERE
+
+    def _where(self) -> str:
+        view, base = self.compiler.view, self.scope.base
+        parts = []
+        if not view.include_deleted:
+            # The plus keeps the planner off an index on IsDeleted where a better one may exist.
+            plus = "+" if self.query.where is not None or self.query.order or self.level else ""
+            parts.append(f'{plus}{base.alias}."IsDeleted" = 0')
+        if self.query.scope not in (None, "everything"):
+            parts.append(self._scope_sql())
+        if self.query.where is not None:
+            parts.append(self.conditions.sql(self.query.where))
+        if self.base.name == "ContentDocumentLink" and not self.level:
+            self._check_links()
+        return " AND ".join(parts) or "1"
+
+    def _scope_sql(self) -> str:
+        owner = self.base.field("OwnerId")
+        if self.query.scope != "mine" or owner is None or self.compiler.view.user_id is None:
+            raise not_modelled(f"USING SCOPE {self.query.scope}", status=400, code="MALFORMED_QUERY")
+        mine = self.compiler.parameters.bind(self.compiler.view.user_id)
+        return f"{self.scope.sql(self.scope.base, owner)} = {mine}"
+
+    def _check_links(self) -> None:
+        if any(name in _LINK_FILTERS and operator in ("=", "in") for name, operator in self.conditions.filtered):
+            return
+        message = (
+            "Implementation restriction: ContentDocumentLink requires a filter by a single Id on ContentDocumentId or "
+            "LinkedEntityId using the equals operator or multiple Id's using the IN operator."
+        )
+        raise ApiError(400, "MALFORMED_QUERY", message)
+
+    def where_term(self, operand: Operand) -> Term:
+        """The left side of a WHERE comparison."""
+        if isinstance(operand, Path):
+            return self._path_term(operand)
+        if _is_aggregate(operand):
+            raise malformed(self.text, operand.at, f"Aggregate functions are not allowed in a where clause: {operand}")
+        sql, kind = self._call_sql(operand)
+        return Term(sql, kind, str(operand), operand.at)
+
+    def having_term(self, operand: Operand) -> Term:
+        """The left side of a HAVING comparison: an aggregate, or something grouped."""
+        if isinstance(operand, Call) and _is_aggregate(operand):
+            sql, kind = self._aggregate(operand)
+            return Term(sql, kind, str(operand), operand.at)
+        if isinstance(operand, Path):
+            term = self._path_term(operand)
+            if self.scope.find(operand).sql in self.grouped:
+                return term
+        else:
+            sql, kind = self._call_sql(operand)
+            if sql in self.grouped:
+                return Term(sql, kind, str(operand), operand.at)
+        raise malformed(self.text, operand.at, f"Field must be grouped or aggregated: {operand}")
+
+    def _path_term(self, path: Path) -> Term:
+        found = self.scope.find(path)
+        return field_term(found.sql, found.field, path)
+
+    # -- ORDER BY
+
+    def _order_sql(self, term: Order) -> str:
+        what = term.what
+        nulls_last = term.nulls_last
+        if isinstance(what, Path):
+            found = self.scope.find(what)
+            if not found.field.sortable or found.field.type in _COMPOUND:
+                message = f"field '{found.name}' can not be sorted in a query call"
+                raise refused("INVALID_FIELD", self.text, what.at, message)
+            if self.query.grouping is not None and found.sql not in self.grouped:
+                raise malformed(self.text, what.at, f"Ordered field must be grouped or aggregated: {what}")
+            sql = field_term(found.sql, found.field, what).sql
+            if found.owner is not self.scope.base and not _always_there(found.owner):
+                nulls_last = None  # not honoured on a relationship that may be null
+        elif _is_aggregate(what):
+            if self.query.grouping is None:
+                raise malformed(self.text, what.at, f"Aggregates can only be ordered by in a grouped query: {what}")
+            sql, _ = self._aggregate(what)
+        else:
+            sql, _ = self._call_sql(what)
+            if self.query.grouping is not None and sql not in self.grouped:
+                raise malformed(self.text, what.at, f"Ordered field must be grouped or aggregated: {what}")
+        if term.descending:
+            return f"{sql} DESC{'' if nulls_last else ' NULLS FIRST'}"
+        return f"{sql}{' NULLS LAST' if nulls_last else ''}"
+
+    def _tie_order(self) -> list[str]:
+        seed = self.compiler.view.shuffle
+        if seed is None:
+            return []
+        ordered = {str(term.what).lower() for term in self.query.order}
+        if "id" in ordered:
+            return []
+        row = f"{self.scope.base.alias}.rowid"
+        return [f"(({row} + {seed % 65521}) * 2654435761) % 4294967291"]
+
+    # -- the select list of rows
+
+    def _select(self, shape: Shape, item: Column) -> None:
+        if item.alias is not None:
+            raise malformed(self.text, item.what.at, "only aggregate expressions use field aliasing")
+        if isinstance(item.what, Path):
+            found = self.scope.find(item.what)
+            leaf = self._leaf(found, item.what.at)
+        else:
+            found, leaf = self._select_call(item.what)
+        self._place(shape, found, leaf, item.what.at)
+
+    def _select_call(self, call: Call) -> tuple[Found, Leaf]:
+        name = call.name.upper()
+        inner = call.args[0] if len(call.args) == 1 else None
+        if name not in functions.SHOWN or inner is None:
+            raise self._not_a_column(call)
+        if isinstance(inner, Call):
+            found, leaf = self._select_call(inner)
+        else:
+            found = self.scope.find(inner)
+            leaf = self._leaf(found, inner.at)
+        if name == "TOLABEL":
+            sql = functions.label_sql(found.sql, found.field, self.compiler.parameters)
+            return found, Leaf("string", self._column(sql), found.name)
+        if name == "FORMAT":
+            return found, Leaf("string", leaf.index, found.name, functions.shown(found.field.type))
+        if found.field.type != "currency":
+            message = f"convertCurrency can only be used on currency fields: {found.name}"
+            raise refused("INVALID_FIELD", self.text, call.at, message)
+        return found, leaf
+
+    def _leaf(self, found: Found, at: int) -> Leaf:
+        one = found.field
+        if one.type in _COMPOUND:
+            if self.compiler.bulk:
+                raise ApiError(400, "API_ERROR", "Selecting compound data not supported in Bulk Query")
+            return self._compound(found, at)
+        if one.type == "base64":
+            if self.compiler.bulk:
+                raise ApiError(400, "API_ERROR", "Selecting binary data is not supported in Bulk Query")
+            return Leaf("base64", self._column(f"{found.sql} IS NOT NULL"), one.name)
+        sql = found.sql
+        if one.formula is not None and one.type in ("double", "currency", "percent"):
+            sql = f"CAST({sql} AS REAL)"
+        return Leaf(one.type, self._column(sql), one.name)
+
+    def _compound(self, found: Found, at: int) -> Leaf:
+        owner = found.owner
+        if not isinstance(owner, Table):
+            raise self.scope.no_column(found.name, "Name", at)
+        stem = found.name.removesuffix("Address").removesuffix("__c")
+        parts = []
+        for part in owner.sobject.fields.values():
+            if part.compound_name == found.name and part.stored:
+                key = part.name.removesuffix("__s").removesuffix("__c").removeprefix(stem).lstrip("_")
+                parts.append((key[:1].lower() + key[1:], self._column(self.scope.sql(owner, part))))
+        return Leaf(found.field.type, 0, found.name, parts=tuple(parts))
+
+    def _place(self, shape: Shape, found: Found, leaf: Leaf, at: int) -> None:
+        """Put ``leaf`` into the nested object that the relationships walked lead to."""
+        here = shape
+        for depth, key in enumerate(found.keys):
+            member = here.members.get(key)
+            if not isinstance(member, Shape):
+                member = self._parent_shape(found, depth)
+                here.members[key] = member
+            here = member
+        if found.name in here.members:
+            raise refused("INVALID_FIELD", self.text, at, f"duplicate field selected: {found.name}")
+        here.members[found.name] = leaf
+        self.leaves.append((".".join((*found.keys, found.name)), leaf))
+
+    def _parent_shape(self, found: Found, depth: int) -> Shape:
+        owner, _ = self.scope.relationship(Path(found.keys[: depth + 1], 0))
+        if isinstance(owner, Choice):
+            types = tuple((each.sobject.name, self._column(f'{each.alias}."Id"')) for each in owner.tables)
+            return Shape(types=types, shown_type="Name")
+        return Shape(types=((owner.sobject.name, self._column(f'{owner.alias}."Id"')),))
+
+    def _field_group(self, shape: Shape, item: FieldGroup) -> None:
+        limit = self.query.limit
+        if item.group != "STANDARD" and (limit is None or limit > MAX_FIELDS_LIMIT):
+            message = f"The SOQL FIELDS function must have a LIMIT of at most {MAX_FIELDS_LIMIT}"
+            raise malformed(self.text, item.at, message)
+        for one in self.base.fields.values():
+            if item.group == "ALL" or one.custom == (item.group == "CUSTOM"):
+                found = self.scope.field_of(self.scope.base, one.name, (), item.at)
+                self._place(shape, found, self._leaf(found, item.at), item.at)
+
+    def _typeof(self, shape: Shape, item: Typeof) -> None:
+        owner, keys = self.scope.relationship(item.relationship)
+        if len(keys) != 1:
+            raise self.scope.no_relationship(str(item.relationship), item.relationship.at)
+        choice = owner if isinstance(owner, Choice) else None
+        tables = owner.tables if isinstance(owner, Choice) else [owner]
+        lookup = choice.lookup if choice else tables[0].lookup
+        if lookup is None or not (lookup.polymorphic or lookup.name_pointing or choice):
+            message = f"TYPEOF can only be used on a polymorphic relationship: {item.relationship}"
+            raise malformed(self.text, item.relationship.at, message)
+        variants = []
+        left = {table.sobject.name: table for table in tables}
+        for name, paths in item.whens:
+            table = next((each for each in tables if each.sobject.name.lower() == name.lower()), None)
+            if table is None:
+                raise no_type(self.text, name, item.at)
+            left.pop(table.sobject.name, None)
+            variants.append(self._variant(table, table, keys, paths))
+        variants += [self._variant(choice or table, table, keys, item.otherwise) for table in left.values()]
+        if keys[0] in shape.members:
+            raise refused("INVALID_FIELD", self.text, item.at, f"duplicate field selected: {keys[0]}")
+        shape.members[keys[0]] = Shape(types=variants[0].types, variants=tuple(variants))
+
+    def _variant(self, owner: Table | Choice, table: Table, keys: tuple[str, ...], paths: tuple[Path, ...]) -> Shape:
+        variant = Shape(types=((table.sobject.name, self._column(f'{table.alias}."Id"')),))
+        for path in paths:
+            if len(path.parts) != 1:
+                raise self.scope.no_relationship(path.parts[0], path.at)
+            found = self.scope.field_of(owner, path.parts[0], keys, path.at)
+            if found.name in variant.members:
+                raise refused("INVALID_FIELD", self.text, path.at, f"duplicate field selected: {found.name}")
+            variant.members[found.name] = self._leaf(found, path.at)
+        return variant
+
+    def _child(self, shape: Shape, item: Children) -> None:
+        compiler, query = self.compiler, item.query
+        compiler.subqueries += 1
+        if compiler.subqueries > MAX_SUBQUERIES or self.level + 1 > MAX_LEVELS_DOWN:
+            message = f"The query has more than {MAX_SUBQUERIES} child subqueries or {MAX_LEVELS_DOWN} levels of them"
+            raise ApiError(400, "QUERY_TOO_COMPLICATED", message)
+        parts = query.source.parts
+        if len(parts) == 2 and parts[0].lower() in self.scope.names:
+            parts = parts[1:]
+        relation = compiler.view.schema.child(self.base.name, parts[0]) if len(parts) == 1 else None
+        child = compiler.view.schema.get(relation.child) if relation else None
+        link = child.field(relation.field) if child and relation else None
+        if relation is None or child is None or link is None or relation.name is None:
+            raise no_children(self.text, str(query.source), query.source.at)
+        select = _Select(compiler, query, child, level=self.level + 1, names=(parts[0],))
+        plan = select.plan()
+        if plan.kind is not Kind.ROWS:
+            raise malformed(self.text, item.at, "Aggregates are not allowed in a child subquery")
+        if relation.name in shape.members:
+            raise refused("INVALID_FIELD", self.text, item.at, f"duplicate field selected: {relation.name}")
+        slot = len(self.children)
+        self.children.append(ChildPlan(plan, select.scope.sql(select.scope.base, link), slot))
+        shape.members[relation.name] = Kids(slot)
+
+    # -- groups
+
+    def _group_sql(self, operand: Operand) -> str:
+        if isinstance(operand, Call):
+            sql, _ = self._call_sql(operand)
+            return sql
+        found = self.scope.find(operand)
+        if not found.field.groupable:
+            message = f"field '{found.name}' can not be grouped in a query call"
+            raise refused("INVALID_FIELD", self.text, operand.at, message)
+        return found.sql
+
+    def _group_item(self, item: Column) -> tuple[str | None, Leaf]:
+        """The key (None when the org numbers it) and the value of one selected thing of a grouped query."""
+        what = item.what
+        if isinstance(what, Path):
+            found = self.scope.find(what)
+            if found.sql not in self.grouped:
+                raise malformed(self.text, what.at, f"Field must be grouped or aggregated: {what}")
+            return item.alias or found.name, Leaf(found.field.type, self._column(found.sql), found.name)
+        name = what.name.upper()
+        if name in functions.AGGREGATES:
+            sql, kind = self._aggregate(what)
+            return item.alias, Leaf(kind, self._column(sql))
+        if name in functions.SHOWN and len(what.args) == 1:
+            key, leaf = self._group_item(Column(what.args[0]))
+            if name == "FORMAT":
+                leaf = Leaf("string", leaf.index, leaf.name, functions.shown(leaf.kind))
+            elif name == "TOLABEL" and isinstance(what.args[0], Path):
+                found = self.scope.find(what.args[0])
+                sql = functions.label_sql(found.sql, found.field, self.compiler.parameters)
+                leaf = Leaf("string", self._column(sql), found.name)
+            return item.alias or key, leaf
+        sql, kind = self._call_sql(what)
+        if sql not in self.grouped:
+            raise malformed(self.text, what.at, f"Field must be grouped or aggregated: {what}")
+        return item.alias, Leaf(kind, self._column(sql))
+
+    def _aggregate(self, call: Call) -> tuple[str, str]:
+        name = call.name.upper()
+        if len(call.args) != 1 or not isinstance(call.args[0], Path):
+            raise malformed(self.text, call.at, f"unexpected token: '{call.name}'")
+        found = self.scope.find(call.args[0])
+        made = functions.aggregate_sql(name, found.sql, found.field) if self._aggregatable(name, found.field) else None
+        if made is None:
+            message = f"field {found.name} does not support aggregate operator {name}"
+            raise refused("MALFORMED_QUERY", self.text, call.at, message)
+        return made
+
+    @staticmethod
+    def _aggregatable(name: str, one: Field) -> bool:
+        return (one.aggregatable or name == "COUNT") and one.type not in (*_COMPOUND, "base64")
+
+    # -- functions that are not aggregates
+
+    def _call_sql(self, call: Call) -> tuple[str, str]:
+        """SQL and type of a date function, toLabel or convertCurrency."""
+        name = call.name.upper()
+        inner = call.args[0] if len(call.args) == 1 else None
+        if inner is None:
+            raise self._not_a_column(call)
+        if name in functions.CALENDAR:
+            operand, kind = self._date_operand(inner)
+            made = functions.calendar_sql(name, operand, kind)
+            if made is None:
+                message = f"{call.name} can not be used on {inner}: it is not a date or dateTime field"
+                raise refused("INVALID_FIELD", self.text, call.at, message)
+            return made
+        if name == "TOLABEL" and isinstance(inner, Path):
+            found = self.scope.find(inner)
+            return functions.label_sql(found.sql, found.field, self.compiler.parameters) + " COLLATE NOCASE", "string"
+        if name == "CONVERTCURRENCY" and isinstance(inner, Path):
+            found = self.scope.find(inner)
+            return found.sql, found.field.type
+        raise self._not_a_column(call)
+
+    def _date_operand(self, inner: Operand) -> tuple[str, str]:
+        if isinstance(inner, Path):
+            found = self.scope.find(inner)
+            return found.sql, found.field.type
+        if inner.name.upper() != "CONVERTTIMEZONE" or len(inner.args) != 1 or not isinstance(inner.args[0], Path):
+            raise self._not_a_column(inner)
+        found = self.scope.find(inner.args[0])
+        if found.field.type != "datetime":
+            raise refused("INVALID_FIELD", self.text, inner.at, f"convertTimezone needs a dateTime field: {found.name}")
+        zone = self.compiler.parameters.bind(str(self.compiler.view.zone))
+        return f"soql_local({found.sql}, {zone})", "datetime"
+
+    def _not_a_column(self, call: Call) -> ApiError:
+        if call.name.upper() in ("DISTANCE", "GEOLOCATION", "GROUPING"):
+            return not_modelled(f"the SOQL function {call.name}", status=400, code="MALFORMED_QUERY")
+        return malformed(self.text, call.at, f"unexpected token: '{call.name}'")
+
+    def _column(self, sql: str) -> int:
+        """The index of ``sql`` in the row, added when it is new."""
+        if sql in self.columns:
+            return self.columns.index(sql)
+        self.columns.append(sql)
+        return len(self.columns) - 1
+
+
+def _is_aggregate(call: Call) -> bool:
+    return call.name.upper() in functions.AGGREGATES
+
+
+def _always_there(owner: Table | Choice) -> bool:
+    """Whether a parent can not be missing: every lookup on the way is required."""
+    here: Table | None = owner.parent if isinstance(owner, Choice) else owner
+    if owner.lookup is None or owner.lookup.nillable:
+        return owner.lookup is None
+    while here is not None and here.lookup is not None:
+        if here.lookup.nillable:
+            return False
+        here = here.parent
+    return True

@@ -1,0 +1,149 @@
+"""Plans to answers: the first page, later pages, child lists, CSV rows.
+
+It may not know HTTP or who keeps a result between calls. The one law: the ids of a long answer are fixed at the
+first call, and the values are read when a page is (facts 2.9).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sfsync.localorg.errors import ApiError
+from sfsync.localorg.ids import LONG
+from sfsync.localorg.soql import functions
+from sfsync.localorg.soql.compiler import compile_soql
+from sfsync.localorg.soql.plan import ChildPlan, Kind, Plan
+from sfsync.localorg.soql.render import Record, RestRenderer, Row, compile_csv, compile_rest
+from sfsync.localorg.soql.scope import View
+
+log = logging.getLogger("sfsync.localorg")
+PAGE = 2000
+CSV_BATCH = 2000
+_NO_MORE = "Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch"
+
+
+class Result:
+    """The answer to one statement: ``total_size`` and its records, page by page.
+
+    Of an answer longer than a page it holds no rows, only ids (18 bytes each), and it stays usable until the objects it
+    reads are dropped.
+    """
+
+    def __init__(self, plan: Plan, view: View, total_size: int) -> None:
+        self.plan = plan
+        self.view = view
+        self.total_size = total_size
+        self._ids = ""
+        self._whole: list[Row] | None = None
+        self._renderers: dict[int, RestRenderer] = {}
+
+    def __len__(self) -> int:
+        """Return the number of records that pages can give (none for COUNT())."""
+        return 0 if self.plan.kind is Kind.COUNT else self.total_size
+
+    @property
+    def object_name(self) -> str:
+        """The canonical name of the object in FROM."""
+        return self.plan.object_name
+
+    @property
+    def purpose(self) -> tuple[str, ...]:
+        """What FOR asked for: any of view, reference, update."""
+        return self.plan.purpose
+
+    @property
+    def columns(self) -> list[str]:
+        """The flat names of what was selected, in order (``Account.Name``, ``expr0``)."""
+        return [name for name, _ in self.plan.leaves]
+
+    def page(self, connection: sqlite3.Connection, start: int = 0, size: int = PAGE) -> list[Record]:
+        """Return the records [start:start + size) as REST shows them."""
+        if self._whole is not None:
+            rows: Iterable[Row] = self._whole[start : start + size]
+        else:
+            wanted = self._ids[start * LONG : (start + size) * LONG]
+            keys = json.dumps([wanted[at : at + LONG] for at in range(0, len(wanted), LONG)])
+            rows = execute(connection, self.plan.keyed_sql(), self.plan.parameters | {"keys": keys}).fetchall()
+        return self._render(connection, self.plan, list(rows))
+
+    def _render(self, connection: sqlite3.Connection, plan: Plan, rows: list[Row]) -> list[Record]:
+        kids = [self._children(connection, each, [row[0] for row in rows]) for each in plan.children]
+        renderer = self._renderers.get(id(plan))
+        if renderer is None:
+            renderer = self._renderers[id(plan)] = compile_rest(plan.shape, self.view.version)
+        return renderer(rows, kids)
+
+    def _children(self, connection: sqlite3.Connection, child: ChildPlan, parents: list[str]) -> dict[str, Any]:
+        parameters = child.plan.parameters | {"parents": json.dumps(parents)}
+        rows = execute(connection, child.sql(), parameters).fetchall()
+        records = self._render(connection, child.plan, [row[1:] for row in rows])
+        lists: dict[str, tuple[list[str], list[Record]]] = {}
+        for row, record in zip(rows, records, strict=True):
+            ids, found = lists.setdefault(row[0], ([], []))
+            ids.append(row[1])
+            found.append(record)
+        return {parent: self._child_list(child, ids, found) for parent, (ids, found) in lists.items()}
+
+    def _child_list(self, child: ChildPlan, ids: list[str], found: list[Record]) -> dict[str, Any]:
+        size = self.view.child_page
+        if self.view.next_url is None or len(found) <= size:
+            return {"totalSize": len(found), "done": True, "records": found}
+        rest = Result(child.plan, self.view, len(found))
+        rest._ids = "".join(ids)
+        url = self.view.next_url(rest, size)
+        return {"totalSize": len(found), "done": False, "nextRecordsUrl": url, "records": found[:size]}
+
+
+def run(connection: sqlite3.Connection, text: str, view: View, *, page_size: int = PAGE) -> Result:
+    """Return the answer to ``text`` for ``view``; raise ApiError when an org would refuse it.
+
+    An answer of at most ``page_size`` rows is read now; of a longer one only the ids are.
+    """
+    plan = compile_soql(text, view)
+    if plan.kind is Kind.COUNT:
+        return Result(plan, view, execute(connection, plan.count_sql(), plan.parameters).fetchone()[0])
+    if plan.limit == 0:
+        result = Result(plan, view, 0)
+        result._whole = []
+        return result
+    limit = plan.limit
+    probe = page_size + 1 if limit is None else min(limit, page_size + 1)
+    plan.limit = probe
+    try:
+        rows = execute(connection, plan.rows_sql(), plan.parameters).fetchall()
+    finally:
+        plan.limit = limit
+    if len(rows) > page_size:
+        if plan.kind is Kind.GROUPS:
+            raise ApiError(400, "EXCEEDED_ID_LIMIT", _NO_MORE)
+        ids = "".join(row[0] for row in execute(connection, plan.keys_sql(), plan.parameters))
+        result = Result(plan, view, len(ids) // LONG)
+        result._ids = ids
+        return result
+    result = Result(plan, view, len(rows))
+    result._whole = rows
+    return result
+
+
+def export(connection: sqlite3.Connection, plan: Plan) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the cells of a Bulk query's rows, a few thousand rows at a time, in the forms of Bulk CSV."""
+    cells = compile_csv([leaf for _, leaf in plan.leaves])
+    rows = execute(connection, plan.rows_sql(), plan.parameters)
+    while batch := rows.fetchmany(CSV_BATCH):
+        yield cells(batch)
+
+
+def execute(connection: sqlite3.Connection, sql: str, parameters: dict[str, Any]) -> sqlite3.Cursor:
+    """Run a compiled statement; raise QUERY_TOO_COMPLICATED when the database's own bounds refuse it."""
+    if "soql_" in sql:
+        functions.register(connection)
+    try:
+        return connection.execute(sql, parameters)
+    except (sqlite3.OperationalError, OverflowError) as refusal:
+        log.warning("a statement exceeds the database: %s", refusal)
+        message = "Query is either selecting too many fields or the filter conditions are too complicated."
+        raise ApiError(400, "QUERY_TOO_COMPLICATED", message) from refusal

@@ -1,0 +1,150 @@
+"""Literals of a statement as SQL parameters, by the type of the field they are compared with.
+
+It may not know clauses or tables. The one law: a literal of the wrong kind is refused with the org's own words, never
+coerced by the database.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+
+from sfsync.localorg import ids
+from sfsync.localorg.soql import periods
+from sfsync.localorg.soql.text import malformed, refused, unescaped
+from sfsync.localorg.soql.tree import Value
+
+ID_TYPES = frozenset({"id", "reference"})
+NUMBER_TYPES = frozenset({"int", "double", "currency", "percent"})
+_SHOWN = {"datetime": "dateTime", "reference": "id", "picklist": "string", "textarea": "string", "combobox": "string"}
+
+Scalar = str | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A half-open range that a relative date stands for; ``first`` and ``after`` are stored forms."""
+
+    first: Scalar
+    after: Scalar
+
+
+class Literals:
+    """Reads the literals of one statement for one user."""
+
+    def __init__(self, text: str, now: datetime, zone: tzinfo) -> None:
+        self.text = text
+        self.zone = zone
+        self.today = periods.local_date(now, zone)
+
+    def read(self, value: Value, kind: str, name: str) -> Scalar | Range | None:
+        """Return the stored form of ``value`` for a field called ``name`` of describe type ``kind``; None for null."""
+        if value.kind == "null":
+            return None
+        if kind in ID_TYPES:
+            return self._id(value, kind, name)
+        if kind == "boolean":
+            if value.kind != "boolean":
+                raise self._wrong(value, kind, name)
+            return int(value.text == "true")
+        if kind in NUMBER_TYPES:
+            return self._number(value, kind, name)
+        if kind == "date":
+            return self._date(value, name)
+        if kind == "datetime":
+            return self._datetime(value, name)
+        if kind == "time":
+            if value.kind != "time":
+                raise self._wrong(value, kind, name)
+            return f"{value.text[:8]}.000Z"
+        if value.kind != "string":
+            raise self._wrong(value, "string", name)
+        return self.string(value) or None
+
+    def string(self, value: Value) -> str:
+        """Return the characters of a string literal."""
+        return well_formed(unescaped(value.text, self.text, value.at))
+
+    def _id(self, value: Value, kind: str, name: str) -> Scalar | None:
+        if value.kind != "string":
+            raise self._wrong(value, kind, name)
+        written = self.string(value)
+        if not written:
+            return None
+        found = ids.to_long(written)
+        if found is None:
+            raise refused("INVALID_QUERY_FILTER_OPERATOR", self.text, value.at, f"invalid ID field: {written}")
+        return found
+
+    def _number(self, value: Value, kind: str, name: str) -> Scalar:
+        if value.kind == "currency" and kind == "currency":
+            return float(value.text[3:])
+        if value.kind != "number":
+            raise self._wrong(value, kind, name)
+        number = float(value.text)
+        if number.is_integer() and abs(number) < 2**53:
+            return int(number)
+        return number
+
+    def _date(self, value: Value, name: str) -> Scalar | Range:
+        if value.kind == "date":
+            return self._day(value).isoformat()
+        if value.kind == "period":
+            first, after = self._period(value)
+            return Range(first.isoformat(), after.isoformat())
+        raise self._wrong(value, "date", name)
+
+    def _datetime(self, value: Value, name: str) -> Scalar | Range:
+        if value.kind == "datetime":
+            return self._instant(value)
+        if value.kind == "period":
+            first, after = self._period(value)
+            return Range(periods.midnight(first, self.zone), periods.midnight(after, self.zone))
+        raise self._wrong(value, "datetime", name)
+
+    def _period(self, value: Value) -> tuple[date, date]:
+        try:
+            first, after = periods.period(value.text, value.count, self.today)
+        except (OverflowError, ValueError):
+            raise malformed(self.text, value.at, f"Invalid date literal: {value.text}:{value.count}") from None
+        return self._in_calendar(first, value), self._in_calendar(after, value)
+
+    def _day(self, value: Value) -> date:
+        try:
+            day = date.fromisoformat(value.text)
+        except ValueError:
+            raise malformed(self.text, value.at, f"Invalid date: {value.text}") from None
+        return self._in_calendar(day, value)
+
+    def _instant(self, value: Value) -> int:
+        written = re.sub(r"\.\d+", "", value.text.upper())  # stored instants are whole seconds
+        try:
+            instant = datetime.fromisoformat(written)
+        except ValueError:
+            raise malformed(self.text, value.at, f"Invalid dateTime: {value.text}") from None
+        if instant.tzinfo is None:
+            end = value.at + len(value.text)
+            following = self.text[end : end + 1] or "<EOF>"
+            message = f"line 1:{end} no viable alternative at character '{following}'"
+            raise malformed(self.text, end, message)
+        self._in_calendar(instant.date(), value)
+        return int(instant.timestamp())
+
+    def _in_calendar(self, day: date, value: Value) -> date:
+        if not periods.FIRST_DAY <= day <= periods.LAST_DAY:
+            raise malformed(self.text, value.at, f"Date or dateTime out of range: {value.text}")
+        return day
+
+    def _wrong(self, value: Value, kind: str, name: str) -> Exception:
+        shown = _SHOWN.get(kind, kind)
+        ending = "should be enclosed in quotes" if shown in ("string", "id") else "should not be enclosed in quotes"
+        message = f"value of filter criterion for field '{name}' must be of type {shown} and {ending}"
+        return refused("INVALID_FIELD", self.text, value.at, message)
+
+
+def well_formed(text: str) -> str:
+    """Return ``text`` with pairs of surrogates joined and lone ones replaced, so that it can be stored."""
+    if text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
