@@ -1,0 +1,1 @@
+"""Celery tasks: each body asks the runtime for one thing."""
