@@ -1,0 +1,79 @@
+"""How results are shown: a table for a person, tab-separated text for a pipe, JSON for a program.
+
+May not know what is shown. It keeps one law: off a terminal nothing is cut and nothing is coloured.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+import click
+
+from sfsync.errors import EXIT_CODES, Exit
+
+SCHEMA_VERSION = 1
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` as JSON can hold it; minutes stay integers, money is text."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(v) for v in value]
+    return value
+
+
+def emit(data: Mapping[str, Any]) -> None:
+    """Print ``data`` as one JSON object with its schema version."""
+    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **plain(data)}, ensure_ascii=False))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table on a terminal and tab-separated lines elsewhere."""
+    shown = [["" if cell is None else str(plain(cell)) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in [list(columns), *shown]:
+            click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    for row in shown:
+        grid.add_row(*row)
+    Console().print(grid)
+
+
+def hours(minutes: int | None) -> str:
+    """Return minutes as hours with two places, for people; empty for None."""
+    if minutes is None:
+        return ""
+    return str((Decimal(minutes) / 60).quantize(Decimal("0.01")))
+
+
+def finish(code: Exit) -> None:
+    """End the process with the code of ``code`` if it is not OK."""
+    number = EXIT_CODES[code][0]
+    if number:
+        sys.exit(number)
