@@ -134,6 +134,7 @@ class Policy(Strict):
     consultant_usernames: tuple[str, ...] = ("*",)  # ACK-1: shell patterns; our own user never counts
     reopen: Literal["new_cycle", "none"] = "new_cycle"  # REO-1
     reopen_grace_minutes: Minutes = 15
+    closed_statuses: tuple[str, ...] = ("Resolved", "Closed")  # REO-1, REO-2
     thresholds_pct: tuple[int, ...] = (50, 75, 90)  # CLK-6
     channel_outside_plan: Literal["clock_runs", "no_clock"] = "clock_runs"
     default_priority: Literal["P1", "P2", "P3", "P4"] = "P4"
