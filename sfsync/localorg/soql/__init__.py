@@ -26,8 +26,7 @@ How the faces of the org use it::
 
 from sfsync.localorg.soql.compiler import compile_soql
 from sfsync.localorg.soql.plan import Kind, Plan
-from sfsync.localorg.soql.render import rest_instant
 from sfsync.localorg.soql.run import PAGE, Result, export, run
 from sfsync.localorg.soql.scope import View
 
-__all__ = ["PAGE", "Kind", "Plan", "Result", "View", "compile_soql", "export", "rest_instant", "run"]
+__all__ = ["PAGE", "Kind", "Plan", "Result", "View", "compile_soql", "export", "run"]

@@ -105,6 +105,7 @@ class _Select:
         self.leaves: list[tuple[str, Leaf]] = []
         self.children: list[ChildPlan] = []
         self.grouped: set[str] = set()
+        self.calls: dict[str, tuple[str, str]] = {}
         self.conditions = Conditions(
             self.text,
             compiler.literals,
@@ -231,7 +232,7 @@ class _Select:
             raise malformed(self.text, query.source.at, "ALL ROWS not allowed in this context")
         if query.offset is not None and query.offset > MAX_OFFSET:
             message = f"Maximum SOQL offset allowed is {MAX_OFFSET}"
-            raise refused("NUMBER_OUTSIDE_VALID_RANGE", self.text, query.offset_at, message)
+            raise ApiError(400, "NUMBER_OUTSIDE_VALID_RANGE", message)
         if self.compiler.bulk:
             self._check_bulk()
 
@@ -402,7 +403,7 @@ class _Select:
             if part.compound_name == found.name and part.stored:
                 key = part.name.removesuffix("__s").removesuffix("__c").removeprefix(stem).lstrip("_")
                 parts.append((key[:1].lower() + key[1:], self._column(self.scope.sql(owner, part))))
-        return Leaf(found.field.type, 0, found.name, parts=tuple(parts))
+        return Leaf(found.field.type, 0, found.name, parts=tuple(sorted(parts)))
 
     def _place(self, shape: Shape, found: Found, leaf: Leaf, at: int) -> None:
         """Put ``leaf`` into the nested object that the relationships walked lead to."""
@@ -549,7 +550,13 @@ class _Select:
     # -- functions that are not aggregates
 
     def _call_sql(self, call: Call) -> tuple[str, str]:
-        """SQL and type of a date function, toLabel or convertCurrency."""
+        """SQL and type of a date function, toLabel or convertCurrency; the same text gives the same SQL."""
+        key = str(call).lower()
+        if key not in self.calls:
+            self.calls[key] = self._new_call_sql(call)
+        return self.calls[key]
+
+    def _new_call_sql(self, call: Call) -> tuple[str, str]:
         name = call.name.upper()
         inner = call.args[0] if len(call.args) == 1 else None
         if inner is None:

@@ -112,7 +112,7 @@ class Conditions:
             return self._like(left, item.value)
         if item.operator in _ORDERED and left.kind in ("boolean", "multipicklist"):
             raise self._bad_operator(left)
-        value = self.literals.read(item.value, left.kind, left.name)
+        value = self.literals.read(item.value, left.kind, left.name, left.at)
         if value is None:
             return self._null(left, item.operator)
         if isinstance(value, Range):
@@ -149,7 +149,7 @@ class Conditions:
         if value.kind == "null":
             return f"{left.sql} IS NULL"
         if value.kind != "string":
-            self.literals.read(value, "string", left.name)  # refuses it in the usual words
+            self.literals.read(value, "string", left.name, left.at)  # refuses it in the usual words
         pattern = well_formed(like_pattern(value.text, self.text, value.at))
         if left.case_sensitive:
             return f"{left.sql} GLOB {self.bind(_glob(pattern))}"
@@ -159,7 +159,7 @@ class Conditions:
 
     def _in_list(self, item: InList) -> str:
         left = self._left(item.left, "in")
-        values = [self.literals.read(value, left.kind, left.name) for value in item.values]
+        values = [self.literals.read(value, left.kind, left.name, left.at) for value in item.values]
         if any(isinstance(value, Range) for value in values):
             return self._in_ranges(left, item.negated, values)
         has_null = any(value is None for value in values)
@@ -196,7 +196,7 @@ class Conditions:
                 parts.append(f"{left.sql} IS NULL")
                 continue
             if value.kind != "string":
-                self.literals.read(value, "string", left.name)
+                self.literals.read(value, "string", left.name, left.at)
             wanted = [part.strip() for part in self.literals.string(value).split(";") if part.strip()]
             if not wanted:
                 parts.append(f"{left.sql} IS NULL")

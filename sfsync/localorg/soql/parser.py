@@ -90,7 +90,6 @@ class _Parser:
         having = self._condition() if self._take_word("HAVING") else None
         order = self._order()
         limit = self._count() if self._take_word("LIMIT") else None
-        offset_at = self.token.at
         offset = self._count() if self._take_word("OFFSET") else None
         purpose, all_rows = self._tail()
         self.depth -= 1
@@ -106,7 +105,6 @@ class _Parser:
             order=order,
             limit=limit,
             offset=offset,
-            offset_at=offset_at,
             purpose=purpose,
             all_rows=all_rows,
         )

@@ -63,11 +63,11 @@ class Plan:
         return self._sql(f'{self.table_alias}."Id"', "")
 
     def keyed_sql(self) -> str:
-        """The rows whose ids are in the JSON list ``:keys``, in the order of the list."""
+        """The rows whose ids are in the JSON list ``:keys``, in any order."""
         return (
             f"SELECT {', '.join(self.columns)} FROM json_each(:keys) AS page CROSS JOIN "
             f'{quoted(self.object_name)} AS {self.table_alias} ON {self.table_alias}."Id" = page.value{self.joins} '
-            f"WHERE {self.alive} ORDER BY page.key"
+            f"WHERE {self.alive}"
         )
 
     def count_sql(self) -> str:

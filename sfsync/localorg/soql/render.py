@@ -16,38 +16,34 @@ Record = dict[str, Any]
 RestRenderer = Callable[[Iterable[Row], list[dict[str, Any]]], list[Record]]
 CsvRenderer = Callable[[Iterable[Row]], list[tuple[Any, ...]]]
 _EPOCH = date(1970, 1, 1)
+_REMEMBERED = 100_000
 
 
-class _Days(dict[int, str]):
-    """Day numbers since 1970 to dates, made when first asked for."""
-
-    def __missing__(self, day: int) -> str:
-        text = (_EPOCH + timedelta(days=day)).isoformat()
-        self[day] = text
-        return text
-
-
-class _Times(dict[int, str]):
-    """Seconds of a day to the rest of an instant's text, made when first asked for."""
+class _Instants(dict[int | None, str | None]):
+    """Unix seconds to the text of an instant, made when first asked for and forgotten when there are too many."""
 
     def __init__(self, suffix: str) -> None:
-        super().__init__()
+        super().__init__({None: None})
         self.suffix = suffix
+        self.days: dict[int, str] = {}
 
-    def __missing__(self, second: int) -> str:
-        text = f"T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}{self.suffix}"
-        self[second] = text
+    def __missing__(self, seconds: int) -> str:
+        if len(self) > _REMEMBERED:
+            self.clear()
+            self[None] = None
+        day, second = divmod(seconds, 86_400)
+        date_text = self.days.get(day)
+        if date_text is None:
+            date_text = self.days[day] = (_EPOCH + timedelta(days=day)).isoformat()
+        text = f"{date_text}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}{self.suffix}"
+        self[seconds] = text
         return text
 
 
-_DAYS = _Days()
-_REST_TIMES = _Times(".000+0000")
-_CSV_TIMES = _Times(".000Z")
-
-
-def rest_instant(seconds: int) -> str:
-    """Return unix ``seconds`` as REST writes an instant: ``2026-11-21T20:00:00.000+0000``."""
-    return _DAYS[seconds // 86400] + _REST_TIMES[seconds % 86400]
+_REST_INSTANTS = _Instants(".000+0000")
+_CSV_INSTANTS = _Instants(".000Z")
+_REST_BOOLEANS = {0: False, 1: True, None: None}
+_CSV_BOOLEANS = {0: "false", 1: "true", None: None}
 
 
 @dataclass(slots=True)
@@ -82,22 +78,26 @@ class Shape:
     variants: tuple[Shape, ...] = ()
 
 
-def compile_rest(shape: Shape, version: str) -> RestRenderer:
-    """Return a function from rows (and the children of each slot, by parent id) to records as REST shows them."""
-    names: dict[str, Any] = {"D": _DAYS, "T": _REST_TIMES, "address": _address}
+def compile_rest(shape: Shape, version: str, width: int) -> RestRenderer:
+    """Return a function from rows of ``width`` cells (and the children of each slot, by parent id) to REST records."""
+    names: dict[str, Any] = {"instants": _REST_INSTANTS, "booleans": _REST_BOOLEANS, "address": _address}
     base = f"/services/data/v{version}/sobjects/"
     body = _Source(names, base).object(shape)
-    rest: RestRenderer = _function(f"lambda rows, kids: [{body} for r in rows]", names)
+    rest: RestRenderer = _function(f"lambda rows, kids: [{body} for {_cells(width)} in rows]", names)
     return rest
 
 
-def compile_csv(leaves: Sequence[Leaf]) -> CsvRenderer:
-    """Return a function from rows to the cells of Bulk CSV: ``.000Z`` instants, true/false, null as nothing."""
-    names: dict[str, Any] = {"D": _DAYS, "T": _CSV_TIMES, "address": _address}
-    source = _Source(names, "/services/data/", text=True)
+def compile_csv(leaves: Sequence[Leaf], width: int) -> CsvRenderer:
+    """Return a function from rows of ``width`` cells to Bulk CSV cells: ``.000Z`` instants, true, false, no null."""
+    names: dict[str, Any] = {"instants": _CSV_INSTANTS, "booleans": _CSV_BOOLEANS, "address": _address}
+    source = _Source(names, "/services/data/")
     cells = ", ".join(source.leaf(leaf) for leaf in leaves)
-    csv: CsvRenderer = _function(f"lambda rows: [({cells},) for r in rows]", names)
+    csv: CsvRenderer = _function(f"lambda rows: [({cells},) for {_cells(width)} in rows]", names)
     return csv
+
+
+def _cells(width: int) -> str:
+    return "(" + "".join(f"c{index}, " for index in range(width)) + ")"
 
 
 def _function(source: str, names: dict[str, Any]) -> Any:
@@ -108,25 +108,24 @@ def _function(source: str, names: dict[str, Any]) -> Any:
 class _Source:
     """Writes the expression for each part of a shape."""
 
-    def __init__(self, names: dict[str, Any], base: str, *, text: bool = False) -> None:
+    def __init__(self, names: dict[str, Any], base: str) -> None:
         self.names = names
         self.base = base
-        self.text = text
 
     def object(self, shape: Shape) -> str:
         if shape.variants:
             body = "None"
             for variant in reversed(shape.variants):
-                body = f"{self.object(variant)} if r[{variant.types[0][1]}] is not None else {body}"
+                body = f"{self.object(variant)} if c{variant.types[0][1]} is not None else {body}"
             return f"({body})"
         if len(shape.types) > 1:
             url = "None"
             for name, index in reversed(shape.types):
-                url = f"{self.base + name + '/'!r}+r[{index}] if r[{index}] is not None else {url}"
+                url = f"{self.base + name + '/'!r}+c{index} if c{index} is not None else {url}"
             attributes = f"{{'type': {shape.shown_type!r}, 'url': {url}}}"
         elif shape.types:
             name, index = shape.types[0]
-            attributes = f"{{'type': {shape.shown_type or name!r}, 'url': {self.base + name + '/'!r}+r[{index}]}}"
+            attributes = f"{{'type': {shape.shown_type or name!r}, 'url': {self.base + name + '/'!r}+c{index}}}"
         else:
             attributes = "{'type': 'AggregateResult'}"
         members = "".join(f", {key!r}: {self.member(member, shape)}" for key, member in shape.members.items())
@@ -136,30 +135,28 @@ class _Source:
         if isinstance(member, Leaf):
             return self.leaf(member, owner)
         if isinstance(member, Kids):
-            return f"kids[{member.slot}].get(r[{owner.types[0][1]}])"
+            return f"kids[{member.slot}].get(c{owner.types[0][1]})"
         if member.variants:
             return self.object(member)
-        some = " and ".join(f"r[{index}] is None" for _, index in member.types)
+        some = " and ".join(f"c{index} is None" for _, index in member.types)
         return f"(None if {some} else {self.object(member)})"
 
     def leaf(self, leaf: Leaf, owner: Shape | None = None) -> str:
-        value = f"r[{leaf.index}]"
+        value = f"c{leaf.index}"
         if leaf.function is not None:
             name = f"f{len(self.names)}"
             self.names[name] = leaf.function
             return f"{name}({value})"
         if leaf.kind == "boolean":
-            if self.text:
-                return f"(None if {value} is None else 'true' if {value} else 'false')"
-            return f"(None if {value} is None else {value} == 1)"
+            return f"booleans[{value}]"
         if leaf.kind == "datetime":
-            return f"(None if {value} is None else D[{value}//86400]+T[{value}%86400])"
+            return f"instants[{value}]"
         if leaf.kind in ("address", "location"):
-            cells = ", ".join(f"({key!r}, r[{index}])" for key, index in leaf.parts)
+            cells = ", ".join(f"({key!r}, c{index})" for key, index in leaf.parts)
             return f"address(({cells},))"
         if leaf.kind == "base64" and owner is not None:
             kind, index = owner.types[0]
-            return f"({self.base + kind + '/'!r}+r[{index}]+{'/' + leaf.name!r} if {value} else None)"
+            return f"({self.base + kind + '/'!r}+c{index}+{'/' + leaf.name!r} if {value} else None)"
         return value
 
 

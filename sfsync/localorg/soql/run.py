@@ -61,20 +61,24 @@ class Result:
         return [name for name, _ in self.plan.leaves]
 
     def page(self, connection: sqlite3.Connection, start: int = 0, size: int = PAGE) -> list[Record]:
-        """Return the records [start:start + size) as REST shows them."""
+        """Return the records [start:start + size) as REST shows them; COUNT() has none."""
+        if self.plan.kind is Kind.COUNT:
+            return []
         if self._whole is not None:
             rows: Iterable[Row] = self._whole[start : start + size]
         else:
             wanted = self._ids[start * LONG : (start + size) * LONG]
-            keys = json.dumps([wanted[at : at + LONG] for at in range(0, len(wanted), LONG)])
-            rows = execute(connection, self.plan.keyed_sql(), self.plan.parameters | {"keys": keys}).fetchall()
+            ids = [wanted[at : at + LONG] for at in range(0, len(wanted), LONG)]
+            parameters = self.plan.parameters | {"keys": json.dumps(ids)}
+            found = {row[0]: row for row in execute(connection, self.plan.keyed_sql(), parameters)}
+            rows = [found[one] for one in ids if one in found]
         return self._render(connection, self.plan, list(rows))
 
     def _render(self, connection: sqlite3.Connection, plan: Plan, rows: list[Row]) -> list[Record]:
         kids = [self._children(connection, each, [row[0] for row in rows]) for each in plan.children]
         renderer = self._renderers.get(id(plan))
         if renderer is None:
-            renderer = self._renderers[id(plan)] = compile_rest(plan.shape, self.view.version)
+            renderer = self._renderers[id(plan)] = compile_rest(plan.shape, self.view.version, len(plan.columns))
         return renderer(rows, kids)
 
     def _children(self, connection: sqlite3.Connection, child: ChildPlan, parents: list[str]) -> dict[str, Any]:
@@ -131,7 +135,7 @@ def run(connection: sqlite3.Connection, text: str, view: View, *, page_size: int
 
 def export(connection: sqlite3.Connection, plan: Plan) -> Iterator[list[tuple[Any, ...]]]:
     """Yield the cells of a Bulk query's rows, a few thousand rows at a time, in the forms of Bulk CSV."""
-    cells = compile_csv([leaf for _, leaf in plan.leaves])
+    cells = compile_csv([leaf for _, leaf in plan.leaves], len(plan.columns))
     rows = execute(connection, plan.rows_sql(), plan.parameters)
     while batch := rows.fetchmany(CSV_BATCH):
         yield cells(batch)

@@ -173,6 +173,5 @@ class Query:
     order: tuple[Order, ...] = ()
     limit: int | None = None
     offset: int | None = None
-    offset_at: int = 0
     purpose: tuple[str, ...] = field(default=())
     all_rows: bool = False

@@ -17,6 +17,17 @@ from sfsync.localorg.soql.tree import Value
 
 ID_TYPES = frozenset({"id", "reference"})
 NUMBER_TYPES = frozenset({"int", "double", "currency", "percent"})
+_EXACT = 2**53
+_WANTED = {
+    "boolean": ("boolean",),
+    "int": ("number",),
+    "double": ("number",),
+    "percent": ("number",),
+    "currency": ("number", "currency"),
+    "date": ("date", "period"),
+    "datetime": ("datetime", "period"),
+    "time": ("time",),
+}
 _SHOWN = {"datetime": "dateTime", "reference": "id", "picklist": "string", "textarea": "string", "combobox": "string"}
 
 Scalar = str | int | float
@@ -38,70 +49,62 @@ class Literals:
         self.zone = zone
         self.today = periods.local_date(now, zone)
 
-    def read(self, value: Value, kind: str, name: str) -> Scalar | Range | None:
-        """Return the stored form of ``value`` for a field called ``name`` of describe type ``kind``; None for null."""
+    def read(self, value: Value, kind: str, name: str, at: int) -> Scalar | Range | None:
+        """Return the stored form of ``value`` for a field of describe type ``kind``; None for null.
+
+        ``name`` and ``at`` are the field's, for the refusal of a value of another kind.
+        """
         if value.kind == "null":
             return None
+        wanted = _WANTED.get(kind, ("string",))
+        if value.kind not in wanted:
+            shown = _SHOWN.get(kind, kind)
+            quotes = "should be enclosed in quotes" if wanted == ("string",) else "should not be enclosed in quotes"
+            message = f"value of filter criterion for field '{name}' must be of type {shown} and {quotes}"
+            raise refused("INVALID_FIELD", self.text, at, message)
         if kind in ID_TYPES:
-            return self._id(value, kind, name)
+            return self._id(value, at)
         if kind == "boolean":
-            if value.kind != "boolean":
-                raise self._wrong(value, kind, name)
             return int(value.text == "true")
         if kind in NUMBER_TYPES:
-            return self._number(value, kind, name)
+            return self._number(value)
         if kind == "date":
-            return self._date(value, name)
+            return self._date(value)
         if kind == "datetime":
-            return self._datetime(value, name)
+            return self._datetime(value)
         if kind == "time":
-            if value.kind != "time":
-                raise self._wrong(value, kind, name)
             return f"{value.text[:8]}.000Z"
-        if value.kind != "string":
-            raise self._wrong(value, "string", name)
         return self.string(value) or None
 
     def string(self, value: Value) -> str:
         """Return the characters of a string literal."""
         return well_formed(unescaped(value.text, self.text, value.at))
 
-    def _id(self, value: Value, kind: str, name: str) -> Scalar | None:
-        if value.kind != "string":
-            raise self._wrong(value, kind, name)
+    def _id(self, value: Value, at: int) -> Scalar | None:
         written = self.string(value)
         if not written:
             return None
         found = ids.to_long(written)
         if found is None:
-            raise refused("INVALID_QUERY_FILTER_OPERATOR", self.text, value.at, f"invalid ID field: {written}")
+            raise refused("INVALID_QUERY_FILTER_OPERATOR", self.text, at, f"invalid ID field: {written}")
         return found
 
-    def _number(self, value: Value, kind: str, name: str) -> Scalar:
-        if value.kind == "currency" and kind == "currency":
-            return float(value.text[3:])
-        if value.kind != "number":
-            raise self._wrong(value, kind, name)
-        number = float(value.text)
-        if number.is_integer() and abs(number) < 2**53:
-            return int(number)
-        return number
+    @staticmethod
+    def _number(value: Value) -> Scalar:
+        number = float(value.text[3:] if value.kind == "currency" else value.text)
+        return int(number) if number.is_integer() and abs(number) < _EXACT else number
 
-    def _date(self, value: Value, name: str) -> Scalar | Range:
+    def _date(self, value: Value) -> Scalar | Range:
         if value.kind == "date":
             return self._day(value).isoformat()
-        if value.kind == "period":
-            first, after = self._period(value)
-            return Range(first.isoformat(), after.isoformat())
-        raise self._wrong(value, "date", name)
+        first, after = self._period(value)
+        return Range(first.isoformat(), after.isoformat())
 
-    def _datetime(self, value: Value, name: str) -> Scalar | Range:
+    def _datetime(self, value: Value) -> Scalar | Range:
         if value.kind == "datetime":
             return self._instant(value)
-        if value.kind == "period":
-            first, after = self._period(value)
-            return Range(periods.midnight(first, self.zone), periods.midnight(after, self.zone))
-        raise self._wrong(value, "datetime", name)
+        first, after = self._period(value)
+        return Range(periods.midnight(first, self.zone), periods.midnight(after, self.zone))
 
     def _period(self, value: Value) -> tuple[date, date]:
         try:
@@ -135,12 +138,6 @@ class Literals:
         if not periods.FIRST_DAY <= day <= periods.LAST_DAY:
             raise malformed(self.text, value.at, f"Date or dateTime out of range: {value.text}")
         return day
-
-    def _wrong(self, value: Value, kind: str, name: str) -> Exception:
-        shown = _SHOWN.get(kind, kind)
-        ending = "should be enclosed in quotes" if shown in ("string", "id") else "should not be enclosed in quotes"
-        message = f"value of filter criterion for field '{name}' must be of type {shown} and {ending}"
-        return refused("INVALID_FIELD", self.text, value.at, message)
 
 
 def well_formed(text: str) -> str:
