@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from sfsync.mapping import Mappings, ObjectMapping, editor_schema
+from sfsync.mapping import Mappings, ObjectMapping, editor_schema, load_mappings
 from sfsync.metadata.check import contents
 from sfsync.metadata.fields import custom_field, deployed, name_field, own_fields
 from sfsync.metadata.fieldspage import fields_page
@@ -135,13 +135,23 @@ def zip_package(files: Mapping[str, bytes]) -> bytes:
 
 def generated_files(mappings: Mappings) -> dict[str, bytes]:
     """Return every file made from the mappings: path from the project's top to bytes. ``COMMAND`` writes them."""
-    schema = json.dumps(editor_schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    schema = json.dumps(editor_schema(), indent=2, sort_keys=True) + "\n"
     return {
         **{f"{SOURCE}/{path}": data for path, data in generate(mappings).items()},
         **{f"{UNINSTALL}/{path}": data for path, data in uninstall(mappings).items()},
-        "mappings/schema.json": schema.encode(),
+        "mappings/mapping.schema.json": schema.encode(),
         "docs/fields.md": fields_page(mappings).encode(),
     }
+
+
+def source_files() -> dict[str, str]:
+    """Return the committed source of the standard mappings: path inside the package to text."""
+    return {path: data.decode() for path, data in generate(load_mappings()).items()}
+
+
+def field_docs() -> str:
+    """Return the committed page of the standard mappings."""
+    return fields_page(load_mappings())
 
 
 def write(mappings: Mappings, directory: Path) -> list[str]:
