@@ -19,6 +19,7 @@ FLOORS: dict[str, int] = {
     "sfsync.settings": 1,
     "sfsync.policy": 2,
     "sfsync.mapping": 2,
+    "sfsync.schedule": 2,
     "sfsync.mirror": 3,
     "sfsync.rules": 3,
     "sfsync.metadata": 3,
