@@ -1,0 +1,575 @@
+"""One org: its schema, its rows, its people, its clock, and the operations that people and clients perform on it.
+
+It may not know HTTP. It keeps one law: everything that depends on time or chance comes from the clock and the seed it
+was given.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sfsync.clock import Clock, SystemClock, seeded
+from sfsync.localorg import formula, ids
+from sfsync.localorg.access import ADMIN_PROFILE, Actor, load_actor
+from sfsync.localorg.errors import ApiError, not_found
+from sfsync.localorg.fresh import Assignment, furnish
+from sfsync.localorg.records import Change, Options, Records, SaveResult
+from sfsync.localorg.removal import Removal
+from sfsync.localorg.schema import Field, PermissionSet, Schema, SchemaChange, SObject
+from sfsync.localorg.standard import custom_object, history_object, open_references, standard_schema
+from sfsync.localorg.storage import Held, Storage, quoted
+
+DAY_SECONDS = 86_400
+SEED = Options(audit=True, assign=False)
+_SEED_CHUNK = 10_000
+
+
+class LocalOrg:
+    """A Salesforce org in a box.
+
+    ``name`` is the My Domain name; ``seed`` decides ids and every tie; ``path`` is a file for the rows, or memory.
+    """
+
+    def __init__(
+        self,
+        name: str = "acme",
+        *,
+        clock: Clock | None = None,
+        seed: int = 1,
+        path: str = ":memory:",
+        zone: str = "America/Los_Angeles",
+        edition: str = "Developer Edition",
+        daily_api_requests: int = 15_000,
+        sandbox: bool = False,
+    ) -> None:
+        self.name, self.seed, self.edition, self.sandbox, self.zone = name, seed, edition, sandbox, zone
+        self.clock: Clock = clock or SystemClock()
+        self.daily_api_requests = daily_api_requests
+        self.lock = threading.RLock()
+        self.random = seeded(f"{name}/{seed}")
+        pod = ids.base62(10 * 62 + 10 + (seed * 37 + sum(name.encode())) % 3_000, 2) + "0"
+        self.ids = ids.IdSource(pod)
+        self.schema: Schema = standard_schema()
+        self.storage = Storage(path)
+        self.records = Records(self)
+        self.removal = Removal(self)
+        self.schema_changed_at = self.now_seconds()
+        self.custom_grants: dict[str, frozenset[str]] = {}
+        self.custom_permissions: set[str] = set()
+        self.assignment: list[Assignment] = []
+        self.schema_version = 1
+        self._numbers: dict[str, int] = {}
+        self._next_object = 0
+        self._actors: dict[str, Actor] = {}
+        self._dates: dict[tuple[str, int], str] = {}
+        self._closed: frozenset[str] | None = None
+        self._usage: deque[tuple[int, int]] = deque()
+        self._current: Actor | None = None
+        self._register_functions()
+        self.storage.make_all(self.schema)
+        self.org_id = self.ids.one("00D")
+        furnish(self)
+
+    # Time
+
+    def now(self) -> datetime:
+        """Return the org's instant, in whole seconds, UTC."""
+        return self.clock.now()
+
+    def now_seconds(self) -> int:
+        """Return the org's instant as unix seconds."""
+        return int(self.clock.now().timestamp())
+
+    def date_in(self, zone: ZoneInfo, unix: int) -> str:
+        """Return the date text of an instant in a zone."""
+        return datetime.fromtimestamp(unix, UTC).astimezone(zone).date().isoformat()
+
+    def settle_due(self) -> None:
+        """Commit the held transactions whose time has come."""
+        if self.storage.held:
+            now = self.now_seconds()
+            for held in list(self.storage.held.values()):
+                if held.commit_at is not None and held.commit_at <= now:
+                    self.commit_held(held)
+
+    # People
+
+    def actor(self, user: str) -> Actor:
+        """Return the actor for a user id or username; NOT_FOUND when there is none."""
+        found = self._actors.get(user)
+        if found is None:
+            user_id = user if user[:3] == "005" and ids.to_long(user) == user else self.user_id(user)
+            loaded = load_actor(self.storage, self.schema, user_id, self.custom_grants)
+            if loaded is None:
+                raise not_found()
+            found = self._actors[user] = self._actors[user_id] = loaded
+        return found
+
+    def user_id(self, username: str) -> str:
+        """Return the id of the user with this username (in any case)."""
+        rows = self.storage.rows('SELECT "Id" FROM "User" WHERE "Username" = ?', (username,))
+        if not rows:
+            raise not_found(f"no user is called {username}")
+        return str(rows[0][0])
+
+    @property
+    def admin(self) -> Actor:
+        """The administrator that every org has."""
+        return self.actor(self.admin_id)
+
+    admin_id: str
+    integration_id: str
+
+    def access_changed(self) -> None:
+        """Forget what was computed from permissions and users."""
+        self._actors.clear()
+        self.records.forget_plans()
+        self.schema_changed_at = max(self.schema_changed_at, self.now_seconds())
+
+    @contextmanager
+    def running_as(self, actor: Actor) -> Iterator[None]:
+        """Let SQL functions that depend on the user answer for ``actor``."""
+        before, self._current = self._current, actor
+        try:
+            yield
+        finally:
+            self._current = before
+
+    def _register_functions(self) -> None:
+        def sf_now() -> int:
+            return self.now_seconds()
+
+        def sf_today() -> str:
+            return self.date_in(self._zone(), self.now_seconds())
+
+        def sf_zone_date(unix: Any) -> str | None:
+            return None if unix is None else self.date_in(self._zone(), int(unix))
+
+        def sf_id15(value: Any) -> Any:
+            return value[: ids.SHORT] if isinstance(value, str) else value
+
+        def sf_permitted(name: Any) -> int:
+            return int(self._current is not None and name in self._current.custom_permissions)
+
+        def sf_user(name: Any) -> Any:
+            return None if self._current is None else self._current.attributes.get(name)
+
+        self.storage.functions(
+            sf_now=sf_now,
+            sf_today=sf_today,
+            sf_zone_date=sf_zone_date,
+            sf_id15=sf_id15,
+            sf_permitted=sf_permitted,
+            sf_user=sf_user,
+            **formula.sql_functions(),
+        )
+
+    def _zone(self) -> ZoneInfo:
+        return self._current.zone if self._current is not None else ZoneInfo(self.zone)
+
+    # Numbers
+
+    def take_numbers(self, counter: str, count: int) -> int:
+        """Take ``count`` auto-numbers and return the first; a rolled-back write leaves a gap, as in life."""
+        first = self._numbers.get(counter, self._first_number(counter))
+        self._numbers[counter] = first + count
+        return first
+
+    def _first_number(self, counter: str) -> int:
+        return 1_001 if counter == "Case.CaseNumber" else 1
+
+    # What people do: the same operations the REST face has, as plain methods
+
+    def insert(
+        self,
+        object_name: str,
+        records: Sequence[Mapping[str, Any]] | Mapping[str, Any],
+        *,
+        user: str | None = None,
+        options: Options = Options(all_or_none=True, assign=False),
+    ) -> list[str]:
+        """Create records as a user (the administrator when none is named) and return their ids; ApiError when refused."""
+        many = [records] if isinstance(records, Mapping) else list(records)
+        results = self.records.insert(self.actor(user or self.admin_id), object_name, many, options)
+        _raise_first(results)
+        return [r.id or "" for r in results]
+
+    def update(
+        self,
+        object_name: str,
+        record_id: str,
+        values: Mapping[str, Any],
+        *,
+        user: str | None = None,
+        options: Options = Options(all_or_none=True, assign=False),
+    ) -> None:
+        """Change a record as a user; ApiError when refused."""
+        _raise_first(
+            self.records.update(self.actor(user or self.admin_id), object_name, [(record_id, values)], options)
+        )
+
+    def upsert(
+        self,
+        object_name: str,
+        external: str,
+        records: Sequence[Mapping[str, Any]],
+        *,
+        user: str | None = None,
+        options: Options = Options(all_or_none=True, assign=False),
+    ) -> list[SaveResult]:
+        """Create or change records by an external id as a user; ApiError when refused."""
+        results = self.records.upsert(self.actor(user or self.admin_id), object_name, external, records, options)
+        _raise_first(results)
+        return results
+
+    def delete(self, object_name: str, record_id: str, *, user: str | None = None, hard: bool = False) -> None:
+        """Delete a record as a user, into the recycle bin unless ``hard``; ApiError when refused."""
+        _raise_first(self.removal.delete(self.actor(user or self.admin_id), [(object_name, record_id)], hard=hard))
+
+    def undelete(self, record_id: str, *, user: str | None = None) -> None:
+        """Bring a record back from the recycle bin; ApiError when it is not in there."""
+        _raise_first(self.removal.undelete(self.actor(user or self.admin_id), [record_id]))
+
+    def merge(self, object_name: str, master: str, losers: Sequence[str], *, user: str | None = None) -> None:
+        """Merge ``losers`` into ``master``; ApiError when refused."""
+        result = self.removal.merge(self.actor(user or self.admin_id), object_name, master, losers)
+        _raise_first([result])
+
+    def seed_rows(self, object_name: str, records: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Create records with whatever system fields they give (CreatedDate, SystemModstamp, Id …); return their ids.
+
+        Validation of values stays on; history, assignment rules and field permissions are off.
+        """
+        made: list[str] = []
+        for start in range(0, len(records), _SEED_CHUNK):
+            results = self.records.insert(self.admin, object_name, records[start : start + _SEED_CHUNK], SEED)
+            _raise_first(results)
+            made += [r.id or "" for r in results]
+        return made
+
+    def get(self, object_name: str, record_id: str) -> dict[str, Any] | None:
+        """Return a committed row in its stored form, deleted ones too, or None."""
+        return self.storage.image(self.schema[object_name].name, record_id)
+
+    def count(self, object_name: str) -> int:
+        """Return the number of live rows of an object."""
+        return int(
+            self.storage.rows(f'SELECT count(*) FROM {quoted(self.schema[object_name].name)} WHERE "IsDeleted" = 0')[0][
+                0
+            ]
+        )
+
+    # Transactions that stay open
+
+    def hold(self, user: str | None = None, *, commit_at: datetime | None = None) -> Held:
+        """Open a transaction as a user: rows written ``within`` it get their stamps now and are seen when it commits."""
+        held = self.storage.hold(self.now_seconds(), user or self.admin_id)
+        held.commit_at = None if commit_at is None else int(commit_at.timestamp())
+        return held
+
+    @contextmanager
+    def within(self, held: Held) -> Iterator[None]:
+        """Let the writes of a block belong to a held transaction."""
+        with self.storage.inside(held):
+            yield
+
+    def commit_held(self, held: Held) -> None:
+        """Make what a held transaction wrote visible."""
+        touched = self.storage.commit(held)
+        for object_name, record_id in touched:
+            image = held.images[object_name, record_id]
+            if image is not None and image["IsDeleted"]:
+                self.storage.db.execute(
+                    'INSERT INTO "_bin" (root, object, id) VALUES (?,?,?)', (record_id, object_name, record_id)
+                )
+        self.access_changed()
+
+    # Cases
+
+    def closed_statuses(self) -> frozenset[str]:
+        """Return the lower-case Case statuses that mean closed."""
+        if self._closed is None:
+            rows = self.storage.rows('SELECT "ApiName" FROM "CaseStatus" WHERE "IsClosed" = 1')
+            self._closed = frozenset(str(r[0]).lower() for r in rows)
+        return self._closed
+
+    def default_business_hours(self) -> str | None:
+        """Return the id of the default business hours."""
+        rows = self.storage.rows('SELECT "Id" FROM "BusinessHours" WHERE "IsDefault" = 1')
+        return rows[0][0] if rows else None
+
+    def account_of_contact(self, contact_id: str) -> str | None:
+        """Return the account of a contact."""
+        rows = self.storage.rows('SELECT "AccountId" FROM "Contact" WHERE "Id" = ?', (contact_id,))
+        return rows[0][0] if rows else None
+
+    def assign_cases(self, changes: Sequence[Change], chosen: bool | str, actor: Actor) -> None:
+        """Run the Case assignment rule (the active one, or the one chosen by id) over rows on their way."""
+        sql = 'SELECT "Id" FROM "AssignmentRule" WHERE "SobjectType" = \'Case\' AND '
+        if isinstance(chosen, str):
+            rules = self.storage.rows(sql + '"Id" = ?', (ids.to_long(chosen),))
+        else:
+            rules = self.storage.rows(sql + '"Active" = 1')
+        if not rules:
+            return
+        plan = self.records.plan(self.admin, "Case")
+        now = self.now_seconds()
+        entries = [e for e in self.assignment if e.rule_id == rules[0][0]]
+        compiled = [(e, formula.rule_function(e.formula, self.schema, self.schema["Case"])) for e in entries]
+        for change in changes:
+            situation = self.records.situation(plan, change, now)
+            owner = next((e.owner_id for e, true in compiled if true(situation)), None)
+            if owner is not None:
+                change.new["OwnerId"] = owner
+
+    # API usage
+
+    def spend(self, calls: int) -> None:
+        """Count API requests towards the rolling day."""
+        if calls:
+            self._usage.append((self.now_seconds(), calls))
+
+    def spent(self) -> int:
+        """Return the API requests of the last 24 hours."""
+        since = self.now_seconds() - DAY_SECONDS
+        while self._usage and self._usage[0][0] <= since:
+            self._usage.popleft()
+        return sum(calls for _, calls in self._usage)
+
+    # Schema
+
+    def schema_change(self, change: SchemaChange) -> None:
+        """Apply a deploy: all of it or nothing. Fields are seen by people other than administrators when permitted.
+
+        Raises ApiError when a rule or formula cannot be used or a named object does not exist.
+        """
+        before = self._schema_copy()
+        try:
+            with self.storage.unit():
+                self._apply(change)
+        except BaseException:
+            self.schema = before
+            raise
+        finally:
+            self._closed = None
+            self.schema_version += 1
+            self.schema_changed_at = self.now_seconds()
+            self.access_changed()
+
+    def _schema_copy(self) -> Schema:
+        return Schema(replace(o, fields=dict(o.fields)) for o in self.schema)
+
+    def _apply(self, change: SchemaChange) -> None:
+        for new in change.objects:
+            self._put_object(new)
+        for object_name, new_field in change.fields:
+            self._put_field(object_name, new_field)
+        for object_name, record_type in change.record_types:
+            owner = self._known(object_name)
+            owner.record_types = (
+                *(r for r in owner.record_types if r.developer_name != record_type.developer_name),
+                record_type,
+            )
+            self._record_type_row(
+                owner, record_type.id, record_type.label, record_type.developer_name, record_type.active
+            )
+        for object_name, rule in change.rules:
+            owner = self._known(object_name)
+            owner.rules = (*(r for r in owner.rules if r.name != rule.name), rule)
+        for object_name, rule_name in change.removed_rules:
+            owner = self._known(object_name)
+            owner.rules = tuple(r for r in owner.rules if r.name != rule_name)
+        for object_name, field_name in change.removed_fields:
+            owner = self._known(object_name)
+            gone = owner.field(field_name)
+            if gone is not None:
+                self.storage.drop_column(owner.name, gone)
+                self.schema.drop_field(owner.name, gone.name)
+        for name in change.removed_objects:
+            owner = self._known(name)
+            self.storage.drop(owner.name)
+            self.schema.drop(owner.name)
+            if owner.history_object:
+                self.storage.drop(owner.history_object)
+                self.schema.drop(owner.history_object)
+        self.custom_permissions |= set(change.custom_permissions)
+        for each in change.permission_sets:
+            self._put_permission_set(each)
+        for name in change.removed_permission_sets:
+            self._remove_permission_set(name)
+        open_references(self.schema)
+        self._check_formulas(change)
+
+    def _known(self, name: str) -> SObject:
+        found = self.schema.get(name)
+        if found is None:
+            raise ApiError(400, "INVALID_TYPE", f"no CustomObject named {name} found")
+        return found
+
+    def _put_object(self, new: SObject) -> None:
+        old = self.schema.get(new.name)
+        if old is not None:
+            old.label, old.label_plural, old.description = new.label, new.label_plural, new.description
+            old.rules = (*(r for r in old.rules if r.name not in {n.name for n in new.rules}), *new.rules)
+            old.sharing_model, old.searchable, old.feed_enabled = new.sharing_model, new.searchable, new.feed_enabled
+            for each in new.fields.values():
+                self._put_field(old.name, each)
+            self._history(old, new.history_enabled or old.history_enabled)
+            return
+        prefix = new.key_prefix or self._free_prefix()
+        made = custom_object(new.name, new.label, new.label_plural, prefix, new.fields.get("Name"))
+        controlled = any(f.master_detail for f in new.fields.values())
+        if controlled or new.sharing_model == "ControlledByParent":
+            made.drop("OwnerId")
+        for each in new.fields.values():
+            if each.name not in made.fields:
+                made.put(each)
+        made = replace(new, key_prefix=prefix, fields=made.fields, custom=True)
+        self.schema.put(made)
+        self.storage.create(made)
+        self._history(made, new.history_enabled)
+
+    def _history(self, owner: SObject, enabled: bool) -> None:
+        owner.history_enabled = enabled
+        if enabled and owner.history_object is None:
+            history = history_object(owner)
+            self.schema.put(history)
+            self.storage.create(history)
+            owner.history_object = history.name
+
+    def _free_prefix(self) -> str:
+        while True:
+            prefix = "a" + ids.base62(self._next_object, 2)
+            self._next_object += 1
+            if self.schema.by_prefix(prefix) is None:
+                return prefix
+
+    def _put_field(self, object_name: str, new: Field) -> None:
+        owner = self._known(object_name)
+        old = owner.field(new.name)
+        self.storage.put_column(owner.name, new, old)
+        self.schema.put_field(owner.name, new)
+        if old is None and new.stored and new.default is not None:
+            value = int(new.default) if new.type == "boolean" else new.default
+            self.storage.db.execute(f"UPDATE {quoted(owner.name)} SET {quoted(new.name)} = ?", (value,))
+        if old is None and new.auto_number:
+            rows = self.storage.rows(f'SELECT "Id" FROM {quoted(owner.name)} ORDER BY "Id"')
+            first = self.take_numbers(f"{owner.name}.{new.name}", len(rows))
+            from sfsync.localorg.records import auto_number
+
+            numbered = [(auto_number(new.auto_number, n), i) for n, (i,) in enumerate(rows, first)]
+            self.storage.update(owner.name, [new.name], numbered)
+
+    def _check_formulas(self, change: SchemaChange) -> None:
+        named = {o.name for o in change.objects} | {n for n, _ in change.fields} | {n for n, _ in change.rules}
+        for name in sorted(named):
+            owner = self.schema.get(name)
+            if owner is None:
+                continue
+            try:
+                for rule in owner.rules:
+                    formula.check(rule.formula, self.schema, owner, rule=True)
+                for each in owner.fields.values():
+                    if each.formula is not None:
+                        formula.check(each.formula, self.schema, owner)
+                        formula.sql_expression(self.schema, owner, each, "t")
+            except formula.FormulaError as problem:
+                raise ApiError(400, "FIELD_INTEGRITY_EXCEPTION", f"{owner.name}: {problem}") from problem
+
+    def _record_type_row(
+        self, owner: SObject, record_type_id: str, label: str, developer_name: str, active: bool
+    ) -> None:
+        row = {"Name": label, "DeveloperName": developer_name, "SobjectType": owner.name, "IsActive": active}
+        if self.storage.image("RecordType", record_type_id) is None:
+            _raise_first(self.records.insert(self.admin, "RecordType", [{**row, "Id": record_type_id}], SEED))
+        else:
+            values = [(label, developer_name, int(active), record_type_id)]
+            self.storage.update("RecordType", ["Name", "DeveloperName", "IsActive"], values)
+
+    # Permission sets
+
+    def permission_set_id(self, name: str) -> str | None:
+        """Return the id of a permission set by its name, or None."""
+        rows = self.storage.rows(
+            'SELECT "Id" FROM "PermissionSet" WHERE "Name" = ? AND "IsOwnedByProfile" = 0', (name,)
+        )
+        return rows[0][0] if rows else None
+
+    def assign(self, permission_set: str, user: str) -> None:
+        """Give a user a permission set, by name and username or id; nothing happens when it is already given."""
+        set_id = self.permission_set_id(permission_set)
+        if set_id is None:
+            raise not_found(f"no permission set is called {permission_set}")
+        user_id = self.actor(user).user_id
+        known = self.storage.rows(
+            'SELECT 1 FROM "PermissionSetAssignment" WHERE "AssigneeId" = ? AND "PermissionSetId" = ?',
+            (user_id, set_id),
+        )
+        if not known:
+            self.insert("PermissionSetAssignment", {"AssigneeId": user_id, "PermissionSetId": set_id})
+
+    def _put_permission_set(self, new: PermissionSet) -> None:
+        set_id = self.permission_set_id(new.name)
+        row = {"Name": new.name, "Label": new.label, "Description": new.description}
+        if set_id is None:
+            set_id = self.seed_rows("PermissionSet", [row])[0]
+        else:
+            self.storage.update("PermissionSet", ["Label", "Description"], [(new.label, new.description, set_id)])
+        for object_name in ("ObjectPermissions", "FieldPermissions"):
+            rows = self.storage.rows(f'SELECT "Id" FROM {quoted(object_name)} WHERE "ParentId" = ?', (set_id,))
+            self.storage.remove(object_name, [r[0] for r in rows])
+        self.seed_rows(
+            "ObjectPermissions",
+            [
+                {
+                    "ParentId": set_id,
+                    "SobjectType": name,
+                    "PermissionsRead": p.read,
+                    "PermissionsCreate": p.create,
+                    "PermissionsEdit": p.edit,
+                    "PermissionsDelete": p.delete,
+                    "PermissionsViewAllRecords": p.view_all,
+                    "PermissionsModifyAllRecords": p.modify_all,
+                }
+                for name, p in new.objects.items()
+            ],
+        )
+        self.seed_rows(
+            "FieldPermissions",
+            [
+                {
+                    "ParentId": set_id,
+                    "SobjectType": name.partition(".")[0],
+                    "Field": name,
+                    "PermissionsRead": p.readable,
+                    "PermissionsEdit": p.editable,
+                }
+                for name, p in new.fields.items()
+            ],
+        )
+        self.custom_grants[set_id] = new.custom_permissions
+
+    def _remove_permission_set(self, name: str) -> None:
+        set_id = self.permission_set_id(name)
+        if set_id is not None:
+            self.delete("PermissionSet", set_id)
+            self.custom_grants.pop(set_id, None)
+
+
+def _raise_first(results: Sequence[SaveResult]) -> None:
+    errors: Callable[[SaveResult], list[ApiError]] = lambda r: [  # noqa: E731 - one expression, used once
+        e for e in r.errors if e.code != "ALL_OR_NONE_OPERATION_ROLLED_BACK"
+    ]
+    for each in results:
+        for error in errors(each):
+            raise error
+
+
+__all__ = ["ADMIN_PROFILE", "LocalOrg"]
