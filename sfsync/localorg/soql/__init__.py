@@ -24,9 +24,10 @@ How the faces of the org use it::
 * ``compile_soql(text, view, bulk=True)`` and ``export(db, plan)`` give CSV rows for Bulk API query jobs.
 """
 
+from sfsync.localorg.errors import ApiError
 from sfsync.localorg.soql.compiler import compile_soql
 from sfsync.localorg.soql.plan import Kind, Plan
 from sfsync.localorg.soql.run import PAGE, Result, export, run
 from sfsync.localorg.soql.scope import View
 
-__all__ = ["PAGE", "Kind", "Plan", "Result", "View", "compile_soql", "export", "run"]
+__all__ = ["PAGE", "ApiError", "Kind", "Plan", "Result", "View", "compile_soql", "export", "run"]
