@@ -1,0 +1,366 @@
+"""What every pack, case, estimate and entry of one client shows, and the postings that make it so.
+
+    outcome = settle(LedgerFacts(packs, cases, estimates, entries), postings, terms, plans, now)
+
+The allocation is told again from the facts (``replay``) and posted as the difference to what stands
+(``postings``), so that a rebuilt store comes to the same balances and a second settling posts nothing.
+A ``Book`` keeps the told story and goes back only as far as a change reaches.
+
+May not know stores, orgs or languages. It keeps one law: a balance is a fold over append-only postings,
+and no minute is lost or counted twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from sfsync.policy import ClientTerms, Plans
+from sfsync.records import Case, Estimate, Finding, Pack, PackStatus, Posting, PostingKind, TimeEntry
+from sfsync.rules import figures
+from sfsync.rules.figures import AccountFigures, CaseFigures, EntryOutcome, EstimateOutcome, PackFigures
+from sfsync.rules.intake import Event, Intake, LedgerFacts, acts_of
+from sfsync.rules.postings import Line, Standing, Target, difference, standing
+from sfsync.rules.replay import Replay
+from sfsync.rules.validity import COURTESY
+from sfsync.rules.weeks import end_of_day, local_day
+
+__all__ = ["Book", "LedgerFacts", "LedgerOutcome", "move", "settle"]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerOutcome:
+    """What a settling says. After a first settling of everything; of a ``Book`` later only of what changed."""
+
+    postings: tuple[Posting, ...]
+    """New ones, in an order in which no pack dips below zero; commit all of them or none."""
+    new_packs: tuple[Pack, ...]
+    """Courtesy packs to create, in the store and in the org (COR-2); their postings are included."""
+    entries: Mapping[str, EntryOutcome]
+    cases: Mapping[str, CaseFigures]
+    estimates: Mapping[str, EstimateOutcome]
+    packs: Mapping[str, PackFigures]
+    """Every pack, drafts and deleted ones too."""
+    account: AccountFigures
+    reservations: Mapping[str, Mapping[str, int]]
+    """Case to pack to reserved minutes (APR-1)."""
+    findings: tuple[Finding, ...]
+    next_due_at: datetime | None
+    """The next instant at which time alone changes something here."""
+
+
+def settle(
+    facts: LedgerFacts, postings: Iterable[Posting], terms: ClientTerms, plans: Plans, now: datetime
+) -> LedgerOutcome:
+    """Return what should be posted and shown at ``now``; ``facts`` are all records of one client.
+
+    Pure and idempotent: with its own postings and packs added it posts nothing. The order of arrival has no
+    say. An entry that is not among the facts any more is taken back.
+    """
+    return Book(facts, postings, terms, plans).settle(now)
+
+
+def move(
+    source: tuple[LedgerFacts, Iterable[Posting], ClientTerms],
+    target: tuple[LedgerFacts, Iterable[Posting], ClientTerms],
+    entry: TimeEntry,
+    plans: Plans,
+    now: datetime,
+) -> tuple[LedgerOutcome, LedgerOutcome]:
+    """Move an entry from one client to another: the reversal there and the posting here (COR-1).
+
+    Both outcomes belong in one transaction.
+    """
+    (left, left_postings, left_terms), (right, right_postings, right_terms) = source, target
+    staying = {key: each for key, each in left.entries.items() if key != entry.key}
+    left = LedgerFacts(left.packs, left.cases, left.estimates, staying, left.funding)
+    right = LedgerFacts(right.packs, right.cases, right.estimates, {**right.entries, entry.key: entry}, right.funding)
+    return (
+        settle(left, left_postings, left_terms, plans, now),
+        settle(right, right_postings, right_terms, plans, now),
+    )
+
+
+@dataclass(slots=True)
+class _Touched:
+    """What a settling must look at again."""
+
+    entries: set[str] = field(default_factory=set)
+    cases: set[str] = field(default_factory=set)
+    estimates: set[str] = field(default_factory=set)
+
+
+class Book:
+    """One client's ledger, told up to now, that can learn a change and go back only as far as it reaches."""
+
+    def __init__(self, facts: LedgerFacts, postings: Iterable[Posting], terms: ClientTerms, plans: Plans) -> None:
+        """Take in all facts of one client and all of its postings; nothing is told before ``settle``."""
+        postings = list(postings)
+        self.terms = terms
+        self._standing: dict[str, Standing] = {}
+        self._expiries: dict[str, set[str]] = {}
+        """Pack to the sources under which expiry was posted for it."""
+        self._absorb(standing(postings))
+        self.intake = Intake(terms, plans, date.min, drawn={p.pack for p in postings if _draws(p)})
+        self.replay = Replay(self.intake, remember=True)
+        self._future: set[Event] = set()
+        self._stale: set[Event] = set()
+        self._fresh: set[Event] = set()
+        self._touched = _Touched()
+        self._now: datetime | None = None
+        self._everything = True
+        self.change(
+            packs=facts.packs,
+            cases=facts.cases,
+            estimates=facts.estimates,
+            entries=facts.entries,
+            funding=facts.funding,
+            acts=acts_of(postings),
+        )
+
+    def change(
+        self,
+        *,
+        packs: Mapping[str, Pack | None] | None = None,
+        cases: Mapping[str, Case | None] | None = None,
+        estimates: Mapping[str, Estimate | None] | None = None,
+        entries: Mapping[str, TimeEntry | None] | None = None,
+        funding: Mapping[str, str] | None = None,
+        acts: Mapping[str, Posting] | None = None,
+    ) -> None:
+        """Learn new values of records; None says that a record belongs to this client no more."""
+        touched = self._touched
+        for key in entries or {}:
+            touched.entries.add(key)
+            self._touch_cases_of(self.intake.entries.get(key), (entries or {})[key])
+        for key in estimates or {}:
+            touched.estimates.add(key)
+            self._touch_cases_of(self.intake.estimates.get(key), (estimates or {})[key])
+        for key in (*(cases or ()), *(funding or ())):
+            touched.cases.add(key)
+        for key, case in (cases or {}).items():
+            before = self.intake.cases.get(key)
+            if (before.category if before else None) != (case.category if case else None):
+                touched.entries |= self.intake.entries_of.get(key, set())
+        old, new = self.intake.take(
+            packs=packs, cases=cases, estimates=estimates, entries=entries, funding=funding, acts=acts
+        )
+        self._stale |= old - self._fresh
+        self._fresh -= old
+        self._fresh |= new
+
+    def _touch_cases_of(self, *records: TimeEntry | Estimate | None) -> None:
+        self._touched.cases |= {record.case or "" for record in records if record is not None}
+
+    def settle(self, now: datetime) -> LedgerOutcome:
+        """Tell what is new up to ``now`` and return what changed by it; what is posted counts as posted."""
+        given: list[Pack] = []
+        postings: list[Posting] = []
+        touched = self._touched
+        dated = self.intake.dated(local_day(now, self.terms.time_zone))
+        if dated:
+            self.change(packs=dated)
+        while True:
+            self._tell(now, touched)
+            new = difference(self._standing, self._targets(touched), now)
+            self._absorb(standing(new, self._standing))
+            self.intake.drawn |= {p.pack for p in new if _draws(p)}
+            postings += new
+            courtesy = self._courtesy(new, now)
+            if not courtesy:
+                break
+            given += courtesy
+            self.change(packs={pack.key: pack for pack in courtesy})
+        everything, self._everything = self._everything, False
+        self._touched = _Touched()
+        return self._outcome(tuple(postings), tuple(given), touched, everything, now)
+
+    # telling
+
+    def _tell(self, now: datetime, touched: _Touched) -> None:
+        self._future -= self._stale
+        if self._now is not None and now < self._now:
+            undone = {e for e in self.replay.told if e.by_calendar and e.at > now} - self._stale
+            self._future |= undone
+            self._stale |= undone
+        self._now = now
+        candidates = self._fresh | self._future
+        due = {event for event in candidates if event.at <= now or not event.by_calendar}
+        self._future = candidates - due
+        reach = due | self._stale
+        if not reach:
+            return
+        first = min(reach)
+        self._note(first, touched)
+        again = (set(self.replay.rewind(first)) - self._stale) | due
+        self._stale, self._fresh = set(), set()
+        self.replay.tell(sorted(again))
+        self._note(first, touched)
+
+    def _note(self, first: Event, touched: _Touched) -> None:
+        replay = self.replay
+        by_case = {id(values) for values in (replay.approved, replay.used, replay.closed_on, replay.approval)}
+        shares, rulings = id(replay.shares), id(replay.rulings)
+        for values, key in replay.changed_since(first):
+            which = id(values)
+            if which == shares:
+                touched.entries.add(key)
+            elif which in by_case:
+                touched.cases.add(key)
+            elif which == rulings:
+                touched.estimates.add(key)
+
+    # posting
+
+    def _targets(self, touched: _Touched) -> dict[str, Target]:
+        targets: dict[str, Target] = {}
+        replay, intake = self.replay, self.intake
+        for key in sorted(intake.lots, key=lambda key: (intake.lots[key].activated_on, key)):
+            lot = intake.lots[key]
+            if key in replay.valid:
+                kind = PostingKind.COURTESY if lot.courtesy else PostingKind.PURCHASE
+                targets[key] = Target((Line(key, lot.minutes, lot.activated_on, kind),))
+        for key in intake.packs:
+            if key not in targets and key in self._standing:
+                targets[key] = Target((), "withdrawn")
+        works = intake.works
+        gone = sorted(key for key in touched.entries if key not in works)
+        present = sorted((works[key].posted_at, key) for key in touched.entries if key in works)
+        for key in (*gone, *(key for _, key in present)):
+            target = self._entry_target(key)
+            if target.lines or key in self._standing:
+                targets[key] = target
+        for case in sorted(touched.cases):
+            fixed = {lot: minutes for lot, minutes in replay.fixed.get(case, {}).items() if minutes}
+            source = f"fixed:{case}"
+            if fixed or source in self._standing:
+                targets[source] = self._fixed_target(case, fixed)
+        for key in {**intake.packs, **self._expiries}:
+            pool = replay.pool.get(key, {})
+            wanted = {f"expire:{key}:{day}": Line(key, -pool[day], day, PostingKind.EXPIRE) for day in sorted(pool)}
+            for source in sorted({*wanted, *self._expiries.get(key, ())}):
+                targets[source] = Target((wanted[source],) if source in wanted else (), "")
+        return targets
+
+    def _entry_target(self, key: str) -> Target:
+        work, share = self.intake.works.get(key), self.replay.shares.get(key)
+        before = self._standing.get(key)
+        stands = before.lines if before is not None else ()
+        if work is None or share is None:
+            return Target((), "deleted")
+        entry, case = self.intake.entries[key], self.intake.cases.get(work.case)
+        category = entry.category or (case.category if case is not None else None)
+        lines = tuple(
+            Line(leg.pack, -leg.minutes, leg.effective_on, PostingKind.CONSUME, work.case or None, category)
+            for leg in share.legs
+        )
+        if not stands:
+            reason = ""
+        elif lines[: len(stands)] == stands:
+            reason = "released"
+        elif sum(line.minutes for line in lines) != sum(line.minutes for line in stands):
+            reason = "corrected"
+        else:
+            reason = "moved"
+        return Target(lines, reason)
+
+    def _fixed_target(self, case: str, fixed: Mapping[str, int]) -> Target:
+        record, day = self.intake.cases.get(case), self.replay.closed_on.get(case)
+        category = record.category if record is not None else None
+        lines = tuple(
+            Line(lot, -fixed[lot], day or date.min, PostingKind.ADJUSTMENT, case, category)
+            for lot in sorted(fixed, key=lambda lot: self.intake.lots[lot].burn_key(self.replay.valid[lot]))
+        )
+        return Target(lines, "fixed price")
+
+    def _absorb(self, stands: Mapping[str, Standing]) -> None:
+        for source, each in stands.items():
+            self._standing[source] = each
+            if source.startswith("expire:"):
+                self._expiries.setdefault(source[7:].rpartition(":")[0], set()).add(source)
+
+    def _courtesy(self, new: list[Posting], now: datetime) -> list[Pack]:
+        """Return the courtesy packs for minutes that a correction gave back to packs already ended (COR-2)."""
+        if self.terms.policy.courtesy_days == 0:
+            return []
+        back: dict[str, int] = {}
+        gone: dict[str, int] = {}
+        why: dict[str, list[str]] = {}
+        for p in new:
+            if p.kind in (PostingKind.REVERSAL, PostingKind.CONSUME):
+                back[p.pack] = back.get(p.pack, 0) + p.minutes
+                why.setdefault(p.pack, []).append(f"{p.source}#{p.source_version}")
+            elif p.kind in (PostingKind.EXPIRE, PostingKind.EXPIRE_REVERSAL):
+                gone[p.pack] = gone.get(p.pack, 0) - p.minutes
+        packs = []
+        today = local_day(now, self.terms.time_zone)
+        for key in sorted(back):
+            minutes = min(back[key], gone.get(key, 0))
+            if minutes > 0 and self.replay.dead.get(key):
+                packs.append(self._courtesy_pack(self.intake.packs[key], minutes, sorted(set(why[key])), today))
+        return packs
+
+    def _courtesy_pack(self, of: Pack, minutes: int, why: list[str], today: date) -> Pack:
+        name = hashlib.sha256("\n".join(["courtesy", of.key, *why]).encode()).hexdigest()[:32]
+        last = today + timedelta(days=self.terms.policy.courtesy_days)
+        return Pack(
+            key=f"pk:{name}",
+            account=of.account,
+            plan=COURTESY,
+            bought_minutes=minutes,
+            currency=of.currency,
+            activated_on=today,
+            last_valid_on=last,
+            original_last_valid_on=last,
+            purchase_seq=0,
+            status=PackStatus.ACTIVE,
+        )
+
+    # showing
+
+    def _outcome(
+        self, postings: tuple[Posting, ...], given: tuple[Pack, ...], touched: _Touched, everything: bool, now: datetime
+    ) -> LedgerOutcome:
+        intake, replay = self.intake, self.replay
+        cases = (
+            set(touched.cases)
+            | {intake.works[key].case for key in touched.entries if key in intake.works}
+            | {intake.estimates[key].case or "" for key in touched.estimates if key in intake.estimates}
+        )
+        entries = set(touched.entries)
+        for case in cases:
+            entries |= set(replay.waiting.get(case, ()))
+        if everything:
+            cases |= {*intake.cases, *intake.entries_of, *intake.estimates_of}
+            entries |= set(intake.entries)
+        view = figures.View(intake, replay, now)
+        estimates = {*touched.estimates, *view.open_estimates}
+        for case in cases:
+            estimates |= intake.estimates_of.get(case, set())
+        account = view.account()
+        shown_estimates = {k: view.estimate(k, account) for k in sorted(estimates) if k in intake.estimates}
+        packs = view.packs()
+        return LedgerOutcome(
+            postings=postings,
+            new_packs=given,
+            entries={key: view.entry(key) for key in sorted(entries) if key in intake.entries},
+            cases={key: view.case(key) for key in sorted(cases)},
+            estimates=shown_estimates,
+            packs=packs,
+            account=account,
+            reservations={
+                case: {lot: parts[lot] for lot in sorted(parts)} for case, parts in replay.parts.items() if parts
+            },
+            findings=tuple(view.findings(sorted(entries), sorted(cases), shown_estimates, packs, given)),
+            next_due_at=self._next_due_at(view, now),
+        )
+
+    def _next_due_at(self, view: figures.View, now: datetime) -> datetime | None:
+        ends = [end_of_day(day, self.terms.time_zone) for day in view.open_until()]
+        return min((at for at in (*(event.at for event in self._future), *ends) if at > now), default=None)
+
+
+def _draws(posting: Posting) -> bool:
+    return posting.minutes < 0 and posting.kind in (PostingKind.CONSUME, PostingKind.ADJUSTMENT)
