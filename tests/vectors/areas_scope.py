@@ -1,0 +1,110 @@
+"""The areas ``scope``, ``priority``, ``queue`` and ``week``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sfsync.mapping import load_plans
+from sfsync.records import Pack, PackStatus
+from sfsync.rules.queue import Waiting, lane_of, queue_order
+from sfsync.rules.scope import ACTIVITIES, EXCLUDED, INCLUDED, Scope, decide_scope, priority_of
+from sfsync.rules.weeks import Week, local_day
+from tests.vectors.registry import Vector, area, instant
+
+ORIGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@area("scope")
+def scope(v: Vector) -> Mapping[str, Any]:
+    if v.get("count") == "subtypes":
+        return {category.value.lower(): len(names) for category, names in ACTIVITIES.items()}
+    if v.has("resolve"):
+        assert v.get("resolve") in {"funding", "all"}
+    plan, pack = v.get("plan"), v.get("pack")
+    plans = load_plans()
+    assert plan is None or plan in plans.sla
+    assert pack is None or pack in plans.packs
+
+    def decided(work_type: str) -> Scope:
+        minutes = v.get("estimated_minutes")
+        return decide_scope(
+            work_type,
+            has_sla=plan is not None,
+            has_pack=pack is not None,
+            policy=v.policy(),
+            estimated_minutes=minutes,
+        )
+
+    asked = v.get("work_type", v.get("work_types"))
+    if asked is None:
+        return {
+            "included": sorted(INCLUDED),
+            "excluded": sorted(EXCLUDED),
+            **{name: decided(name).funding.value for name in {**INCLUDED, **EXCLUDED}},
+        }
+    if isinstance(asked, str):
+        one = decided(asked)
+        fallback = one.fallback.value if one.fallback else None
+        return {
+            "funding": one.funding.value,
+            "category": one.category.value.lower(),
+            "fallback": fallback,
+            "reason": str(one.reason),
+            "pack_minutes": 0 if one.funding == "included" else None,
+        }
+    rows = [decided(name) for name in asked]
+    return {
+        "funding": [row.funding.value for row in rows],
+        "category": [row.category.value.lower() for row in rows],
+        **{name: row.funding.value for name, row in zip(asked, rows, strict=True)},
+    }
+
+
+@area("priority")
+def priority(v: Vector) -> Mapping[str, Any]:
+    answers = v.get("answers")
+    return {"priority": [priority_of([answer]).value for answer in answers], "highest": priority_of(answers).value}
+
+
+@area("queue")
+def queue(v: Vector) -> Mapping[str, Any]:
+    assert v.get("sort") == "queue"
+    plans = load_plans().packs
+    waiting = []
+    for case in v.get("cases"):
+        case = dict(case)
+        pack = case.pop("pack", None)
+        owned = [Pack(key="p", plan=plans[pack].name, status=PackStatus.ACTIVE)] if pack else []
+        due = case.pop("due", None)
+        waiting.append(
+            Waiting(
+                case=case.pop("id"),
+                priority=case.pop("priority"),
+                due_at=instant(due) if due else None,
+                lane=lane_of(owned, plans),
+                created_at=ORIGIN + timedelta(minutes=case.pop("created")),
+            )
+        )
+        assert not case, f"{v.id}: unknown keys of a case: {sorted(case)}"
+    return {"order": [one.case for one in queue_order(waiting)]}
+
+
+@area("week")
+def week(v: Vector) -> Mapping[str, Any]:
+    zone = v.get("time_zone")
+    assert v.get("compute", "bounds") in {"bounds", "iso_week"}
+    if v.has("iso_week"):
+        found = Week.parse(v.get("iso_week"))
+    else:
+        found = Week.of(local_day(instant(v.get("at", v.get("instant"))), zone))
+    starts, ends = found.bounds(zone)
+    return {
+        "iso_week": str(found),
+        "starts_at": starts,
+        "ends_at_exclusive": ends,
+        "hours": found.hours(zone),
+        "first_day": found.monday,
+        "last_day": found.sunday,
+    }
