@@ -5,6 +5,7 @@ May know every room. It keeps one law: data on stdout, talk on stderr, and an ex
 
 from __future__ import annotations
 
+import difflib
 import sys
 from importlib import import_module
 
@@ -14,28 +15,15 @@ from sfsync import __version__
 from sfsync.errors import EXIT_CODES, Exit, SfsyncError
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("sfsync.cli.demo:demo", "Watch sfsync do its job with real parts."),
-    "status": ("sfsync.cli.status:status", "One line an org: balance, next run, what is at risk."),
-    "plan": ("sfsync.cli.sync:plan", "Show what a sync would do, and stop."),
-    "sync": ("sfsync.cli.sync:sync", "Bring orgs and store to agree."),
-    "org": ("sfsync.cli.org:org", "Connect orgs, test, pause and resume them."),
-    "metadata": ("sfsync.cli.metadata:metadata", "Objects and fields that an org needs: generate, check, deploy."),
+    "metadata": ("sfsync.cli.metadata:metadata", "Objects and fields that an org needs: generate, check, package."),
     "mapping": ("sfsync.cli.mapping:mapping", "Who owns a field, under which names."),
-    "packs": ("sfsync.cli.packs:packs", "Prepaid packs: buy, extend, quote, ledger."),
-    "cases": ("sfsync.cli.cases:cases", "Cases and what the rules say of them."),
-    "sla": ("sfsync.cli.sla:sla", "Due times, why they are due, and what other rules would have said."),
-    "summary": ("sfsync.cli.summary:summary", "Weekly summaries as issued."),
-    "quarantine": ("sfsync.cli.quarantine:quarantine", "Records that an org refused."),
-    "conflicts": ("sfsync.cli.quarantine:conflicts", "Values that lost against another edit."),
-    "runs": ("sfsync.cli.runs:runs", "What past runs did."),
-    "ledger": ("sfsync.cli.ledger:ledger", "The append-only ledger and its proof."),
     "config": ("sfsync.cli.config:config", "The settings in force and where they come from."),
-    "db": ("sfsync.cli.db:db", "The store's schema."),
     "worker": ("sfsync.cli.work:worker", "Run a Celery worker."),
     "beat": ("sfsync.cli.work:beat", "Run the heartbeat that asks what is due."),
-    "localorg": ("sfsync.cli.localorg:localorg", "A Salesforce org in a box."),
+    "completion": ("sfsync.cli.meta:completion", "Print the completion script of a shell."),
     "exit-codes": ("sfsync.cli.meta:exit_codes", "What each exit code means."),
 }
+"""Command to where it lives and what it is for. A command stands here once it works, never before."""
 
 
 class Lazy(click.Group):
@@ -54,6 +42,16 @@ class Lazy(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is meant; one that does not exist is answered with the nearest that does."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            ctx.fail(f"There is no command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing any of them."""
         with formatter.section("Commands"):
@@ -63,8 +61,9 @@ class Lazy(click.Group):
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sfsync")
 @click.option("--config", type=click.Path(dir_okay=False), help="Settings file; default: sfsync.toml here.")
+@click.option("--traceback", is_flag=True, help="Show where in the code an unexpected error came from.")
 @click.pass_context
-def root(ctx: click.Context, config: str | None) -> None:
+def root(ctx: click.Context, config: str | None, traceback: bool) -> None:
     """Mirror prepaid maintenance work between Salesforce orgs and a local store."""
     ctx.obj = config
 
@@ -72,7 +71,8 @@ def root(ctx: click.Context, config: str | None) -> None:
 def main() -> None:
     """Run the command line; an error of ours is one sentence on stderr and an exit code from the table."""
     try:
-        root.main(standalone_mode=False)
+        ended = root.main(prog_name="sfsync", standalone_mode=False)
+        sys.exit(ended if isinstance(ended, int) else 0)
     except click.ClickException as bad:
         bad.show()
         sys.exit(bad.exit_code)
@@ -80,10 +80,23 @@ def main() -> None:
         click.echo("interrupted", err=True)
         sys.exit(EXIT_CODES[Exit.INTERRUPTED][0])
     except SfsyncError as bad:
-        click.echo(f"sfsync: {bad}", err=True)
-        advice = getattr(bad, "advice", "")
-        if advice:
-            click.echo(f"  -> {advice}", err=True)
+        say(bad)
         sys.exit(EXIT_CODES[bad.exit][0])
     except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has left; the interpreter would complain while closing
         sys.exit(0)
+    except Exception as bug:
+        if "--traceback" in sys.argv[1:]:
+            raise
+        # A traceback shows values of a client's records, so it is shown on request only.
+        click.echo(f"sfsync: unexpected {type(bug).__name__}: {bug}", err=True)
+        click.echo("  -> this is a bug of sfsync; sfsync --traceback ... shows where", err=True)
+        sys.exit(EXIT_CODES[Exit.UNEXPECTED][0])
+
+
+def say(bad: SfsyncError) -> None:
+    """Write one error for a person: its sentence and, where there is one, what to do."""
+    click.echo(f"sfsync: {bad}", err=True)
+    advice = getattr(bad, "advice", "")
+    if advice:
+        click.echo(f"  -> {advice}", err=True)

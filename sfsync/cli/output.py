@@ -21,10 +21,11 @@ from sfsync.errors import EXIT_CODES, Exit
 SCHEMA_VERSION = 1
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+yes = click.option("--yes", is_flag=True, help="Do not ask; needed where nobody can answer.")
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` as JSON can hold it; minutes stay integers, money is text."""
+    """Return ``value`` as JSON can hold it; minutes stay integers, money is text, instants end in Z."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):
@@ -47,22 +48,56 @@ def emit(data: Mapping[str, Any]) -> None:
     click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **plain(data)}, ensure_ascii=False))
 
 
+def show(as_json: bool, data: Mapping[str, Any], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print ``data`` as JSON if asked, else ``rows`` as a table."""
+    if as_json:
+        emit(data)
+    else:
+        table(columns, rows)
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table on a terminal and tab-separated lines elsewhere."""
-    shown = [["" if cell is None else str(plain(cell)) for cell in row] for row in rows]
+    shown = [[cell_text(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in [list(columns), *shown]:
-            click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+            click.echo("\t".join(" ".join(cell.split()) if "\n" in cell or "\t" in cell else cell for cell in row))
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     grid = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in shown:
-        grid.add_row(*row)
+        grid.add_row(*(Text(cell) for cell in row))  # as text: a subject in [brackets] is no markup
     Console().print(grid)
+
+
+def cell_text(value: Any) -> str:
+    """Return one cell; a list is joined by commas, nothing is an empty cell."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, list | tuple):
+        return ", ".join(cell_text(part) for part in value)
+    return str(plain(value))
+
+
+def talk(line: str) -> None:
+    """Say something to the person; never part of the data."""
+    click.echo(line, err=True)
+
+
+def agree(question: str, yes: bool) -> None:
+    """Return if the person agrees; raise click.UsageError where nobody can be asked, click.Abort on a no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Nobody can be asked here: say --yes.")
+    click.confirm(question, abort=True, err=True)
 
 
 def hours(minutes: int | None) -> str:
@@ -70,6 +105,13 @@ def hours(minutes: int | None) -> str:
     if minutes is None:
         return ""
     return str((Decimal(minutes) / 60).quantize(Decimal("0.01")))
+
+
+def clock(minutes: int | None) -> str:
+    """Return minutes as ``h:mm`` with its sign, for people; empty for None."""
+    if minutes is None:
+        return ""
+    return f"{'-' if minutes < 0 else ''}{abs(minutes) // 60}:{abs(minutes) % 60:02d}"
 
 
 def finish(code: Exit) -> None:

@@ -1,0 +1,89 @@
+"""``sfsync metadata``: what an org needs before it can be mirrored, made from the mappings.
+
+May not know what the files contain. It keeps one law: what is deployed was checked first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sfsync.cli.output import as_json, emit, finish, talk
+from sfsync.cli.rooms import client_option, files
+from sfsync.errors import Exit
+
+DIRECTORY = click.Path(file_okay=False, exists=True, path_type=Path)
+
+
+@click.group()
+def metadata() -> None:
+    """Objects, fields and permission sets, made from the mappings."""
+
+
+@metadata.command()
+@click.option("--into", type=DIRECTORY, default=Path(), help="Top of the project; default: here.")
+@as_json
+def generate(into: Path, as_json: bool) -> None:
+    """Write the Salesforce source, docs/fields.md and the editor schema again."""
+    from sfsync.metadata import write
+
+    _project(into)
+    changed = write(files().mappings, into)
+    if as_json:
+        emit({"changed": changed})
+        return
+    for path in changed:
+        click.echo(path)
+    talk(f"{len(changed)} file(s) changed")
+
+
+@metadata.command()
+@client_option
+@click.option("--source", type=DIRECTORY, help="Check the package in this directory instead.")
+@click.option("--project", type=DIRECTORY, help="Also tell what is out of date in this project.")
+@as_json
+def check(client: str | None, source: Path | None, project: Path | None, as_json: bool) -> None:
+    """Prove the package without an org: Salesforce's published types, and every reference between files."""
+    from sfsync.metadata import check as problems_of
+    from sfsync.metadata import generate as package_of
+    from sfsync.metadata import read_package, stale
+
+    mappings = files().of(client)
+    package = read_package(source) if source else package_of(mappings)
+    problems = [str(problem) for problem in problems_of(package)]
+    if project is not None:
+        _project(project)
+        problems += [f"{path}: out of date, run: sfsync metadata generate" for path in stale(mappings, project)]
+    if as_json:
+        emit({"ok": not problems, "files": len(package), "problems": problems})
+    else:
+        for problem in problems:
+            click.echo(problem)
+        talk(f"{len(package)} files, {len(problems)} problem(s)")
+    finish(Exit.CHECK_FAILED if problems else Exit.OK)
+
+
+@metadata.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@client_option
+@click.option("--uninstall", is_flag=True, help="Pack what takes everything out of an org again.")
+@as_json
+def package(file: Path, client: str | None, uninstall: bool, as_json: bool) -> None:
+    """Write the package as a zip to FILE, for a deploy by other means."""
+    from sfsync.metadata import generate as package_of
+    from sfsync.metadata import uninstall as removal_of
+    from sfsync.metadata import zip_package
+
+    mappings = files().of(client)
+    made = removal_of(mappings) if uninstall else package_of(mappings)
+    file.write_bytes(zip_package(made))
+    if as_json:
+        emit({"file": str(file), "files": len(made), "uninstall": uninstall})
+    else:
+        talk(f"wrote {file}: {len(made)} files")
+
+
+def _project(top: Path) -> None:
+    if not (top / "mappings").is_dir():
+        raise click.UsageError(f"{top}: there is no mappings/ here; run this at the top of the project.")
