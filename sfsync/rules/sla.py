@@ -17,7 +17,9 @@ from sfsync.policy import ClientTerms, Plans, Policy, SlaPlan
 from sfsync.records import Case, CaseEvent, Finding, Milestone, SlaStatus, Value
 from sfsync.rules.calendar import Calendar
 from sfsync.rules.history import Cycle, read_history
+from sfsync.rules.language import ENGLISH, Language
 from sfsync.rules.sla_clock import Clock, Reckoning, Run, priority_at
+from sfsync.rules.sla_explain import short_form
 
 _AT_RISK_PERCENT = 75
 """A case is at risk from the first configured mark at or above this, or from the last mark there is."""
@@ -63,6 +65,7 @@ def evaluate_case(
     covers: Mapping[str, Calendar],
     previous: Sequence[Milestone] = (),
     now: datetime,
+    language: Language = ENGLISH,
     replan: bool = False,
 ) -> SlaOutcome:
     """Return the milestones, findings and fields of one case at ``now``.
@@ -70,7 +73,7 @@ def evaluate_case(
     ``previous`` are the case's stored milestones; they decide what is new, keep closed cycles and recorded
     breaches (REO-1, PRI-4, CAL-6), and keep an open case on the plan it was opened under unless ``replan``
     asks for the client's present one (section 2.5). ``covers`` holds the calendar of every cover the plan
-    names; a missing one raises ``PolicyError``. Field ``explained`` is left to ``sla_explain.short_form``.
+    names; a missing one raises ``PolicyError``. Field ``explained`` is written in ``language``.
     """
     policy = terms.policy
     key = _plan_key(terms, plans, previous, replan)
@@ -104,7 +107,7 @@ def evaluate_case(
     return SlaOutcome(
         milestones=tuple(shown),
         findings=tuple(findings),
-        fields=_fields(shown, policy, now),
+        fields=_fields(reckonings, plan, covers, policy, language, now),
         reckonings=tuple(reckonings),
         next_due_at=next_due_at(shown, now),
         channel_in_plan=in_plan,
@@ -274,19 +277,26 @@ def _finding(case: Case, code: str, message: str, rule: str, at: datetime | None
 # --- the fields of the case -------------------------------------------------------------------------------
 
 
-def _fields(milestones: Sequence[Milestone], policy: Policy, now: datetime) -> dict[str, Value]:
+def _fields(
+    reckonings: Sequence[Reckoning],
+    plan: SlaPlan,
+    covers: Mapping[str, Calendar],
+    policy: Policy,
+    language: Language,
+    now: datetime,
+) -> dict[str, Value]:
     """Return what the case shows: its newest acknowledgement cycle, and whether any clock was breached."""
-    acks = [m for m in milestones if m.clock == "ack"]
+    acks = [r for r in reckonings if r.milestone.clock == "ack"]
     if not acks:
         return dict(NOT_APPLICABLE)
-    current = acks[-1]
+    current = acks[-1].milestone
     return {
         "target_minutes": current.target_seconds // 60,
         "due_at": current.due_at,
         "met_at": current.met_at,
         "sla_status": status_of(current, policy, now).value,
-        "breached": any(breached(m, now) for m in milestones),
-        "explained": None,
+        "breached": any(breached(r.milestone, now) for r in reckonings),
+        "explained": short_form(acks[-1], plan, covers, language),
     }
 
 

@@ -234,7 +234,10 @@ class Run:
     def _cover_seconds(
         self, legs: Sequence[tuple[datetime, str]], stood: Sequence[Pause], upto: datetime
     ) -> tuple[int, int]:
-        """Return cover seconds used and paused until an instant, each leg in the cover of its priority."""
+        """Return cover seconds used and paused until an instant, each leg in the cover of its priority.
+
+        A pause that has not ended adds nothing: ``paused_since`` tells of it, and a paused clock's figures stand still.
+        """
         used = paused = 0
         for n, (since, priority) in enumerate(legs):
             until = min(upto, legs[n + 1][0]) if n + 1 < len(legs) else upto
@@ -243,7 +246,9 @@ class Run:
                 continue
             leg_paused = 0
             for pause in stood:
-                begin, end = max(pause.since, since), until if pause.until is None else min(pause.until, until)
+                if pause.until is None:
+                    continue
+                begin, end = max(pause.since, since), min(pause.until, until)
                 if begin < end:
                     leg_paused += promise.calendar.between(begin, end)
             used += promise.calendar.between(since, until) - leg_paused
