@@ -48,3 +48,11 @@ class Sentence:
     def __str__(self) -> str:
         """Return the English sentence."""
         return self.render()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A rule's no: a stable code for programs, and figures that explain it."""
+
+    code: str
+    details: Mapping[str, Shown] = field(default_factory=dict)
