@@ -75,6 +75,10 @@ class Room(Protocol):
         """Return links that may differ from the local values and are not waiting in quarantine."""
         ...
 
+    def begin(self, plan: Plan) -> None:
+        """Note which changes are about to be tried: one that never ends is not tried for ever (P15)."""
+        ...
+
     def settle(self, outcomes: Iterable[Outcome], refused: Iterable[Unplannable], now: datetime) -> None:
         """TRANSACTION 3: what the org accepted becomes remote and agreed; refusals go to quarantine."""
         ...
@@ -233,6 +237,7 @@ def carry_out(org: Org, room: Room, mappings: Mappings, todo: Plan, now: datetim
     """Write the plan to the org and commit each outcome, chunk by chunk."""
     report.refused += len(todo.refused)
     report.details += todo.refused
+    room.begin(todo)
     if todo.refused:
         room.settle((), todo.refused, now)
     chunk: list[Outcome] = []

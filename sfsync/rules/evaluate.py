@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 
 from sfsync.policy import ClientTerms, Plans
 from sfsync.records import (
@@ -30,6 +31,12 @@ from sfsync.records import (
     WeeklySummary,
 )
 from sfsync.rules.calendar import Calendar
+from sfsync.rules.intake import INCLUDED, QUOTE, LedgerFacts
+from sfsync.rules.language import English, Language
+from sfsync.rules.ledger import LedgerOutcome, settle
+from sfsync.rules.sla import SlaOutcome, evaluate_case, next_due_at
+from sfsync.rules.sla_explain import short_form
+from sfsync.rules.wording import Sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,8 @@ class Contract:
     plans: Plans
     covers: Mapping[str, Calendar]
     """Name of the cover in ``plans.yaml`` to the calendar in the client's zone with its holidays."""
+    language: Language = field(default_factory=English)
+    """The first language of the client, for what is written on its records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,29 +100,164 @@ class Evaluation:
 
 def evaluate(contract: Contract, facts: Facts, now: datetime) -> Evaluation:
     """Return what the rules say of ``facts`` at ``now``: ledger, then clocks, then the account, then weeks."""
-    evaluation = Evaluation()
-    for rule in (_ledger, _clocks, _account, _weeks):
-        rule(contract, facts, now, evaluation)
-    return evaluation
+    said = Evaluation()
+    settled = _ledger(contract, facts, now, said)
+    _clocks(contract, facts, now, said)
+    _account(contract, facts, settled, said)
+    return said
 
 
-def _ledger(contract: Contract, facts: Facts, now: datetime, said: Evaluation) -> None:
-    raise NotImplementedError
+# --- the ledger -------------------------------------------------------------------------------------------------
+
+
+def _ledger(contract: Contract, facts: Facts, now: datetime, said: Evaluation) -> LedgerOutcome:
+    """Settle every pack, estimate and entry of the client; what is posted is the difference to what stands."""
+    book = LedgerFacts(facts.packs, facts.cases, facts.estimates, facts.entries, _funding(facts.cases))
+    settled = settle(book, facts.postings, contract.terms, contract.plans, now)
+    said.postings += settled.postings
+    said.created += settled.new_packs
+    said.findings += settled.findings
+    said.due(settled.next_due_at, now)
+    values: dict[str, object]
+    for key, entry in settled.entries.items():
+        values = {"state": entry.state.value, "pack": entry.pack, "estimate": entry.estimate}
+        _show(contract, said, facts.entries.get(key), {**values, "sync_message": entry.sentence})
+    for key, case in settled.cases.items():
+        values = {"logged_minutes": case.logged_minutes, "approved_minutes": case.approved_minutes}
+        values["estimate_status"] = case.estimate_status
+        _show(contract, said, facts.cases.get(key), {**values, "sync_message": case.sentence})
+    for key, estimate in settled.estimates.items():
+        values = {
+            "status": estimate.status,
+            "used_minutes": estimate.used_minutes,
+            "over_estimate": estimate.over_estimate,
+            "balance_after_minutes": estimate.balance_after_minutes,
+        }
+        _show(contract, said, facts.estimates.get(key), {**values, "sync_message": estimate.sentence})
+    for key, pack in settled.packs.items():
+        values = {name: getattr(pack, name) for name in PACK_FIGURES}
+        _show(contract, said, facts.packs.get(key), {**values, "sync_message": pack.sentence})
+    return settled
+
+
+PACK_FIGURES = (
+    "bought_minutes",
+    "used_minutes",
+    "reserved_minutes",
+    "remaining_minutes",
+    "available_minutes",
+    "last_valid_on",
+    "original_last_valid_on",
+    "extended",
+    "extension_requested_on",
+    "unit_price_amount",
+    "total_price_amount",
+    "currency",
+    "status",
+)
+
+FUNDING = {"Included": INCLUDED, "Additional service": QUOTE}
+"""What a case's scope says about who pays (SCP-1); a case without a word is paid from packs."""
+
+
+def _funding(cases: Mapping[str, Case]) -> dict[str, str]:
+    return {key: FUNDING[case.scope] for key, case in cases.items() if case.scope in FUNDING}
+
+
+def _show(contract: Contract, said: Evaluation, record: Record | None, values: Mapping[str, object]) -> None:
+    """Note the computed fields of a record that is alive; sentences are said in the client's language."""
+    if record is None or record.deleted:
+        return
+    language = contract.language
+    said.set(
+        record,
+        {
+            name: (value.render(language.translate, language.show) or None)
+            if isinstance(value, Sentence)
+            else plain(value)
+            for name, value in values.items()
+        },
+    )
+
+
+def plain(value: object) -> Value:
+    """Return an enumeration's value, anything else as it is."""
+    return value.value if isinstance(value, Enum) else value  # type: ignore[return-value]
+
+
+# --- the clocks -------------------------------------------------------------------------------------------------
 
 
 def _clocks(contract: Contract, facts: Facts, now: datetime, said: Evaluation) -> None:
-    raise NotImplementedError
+    """Reckon the clocks of every case that was touched, or of all when time itself moved something."""
+    for key in _touched(facts, "Case", facts.cases):
+        case = facts.cases[key]
+        previous = facts.milestones.get(key, ())
+        outcome = evaluate_case(
+            case,
+            facts.events.get(key, ()),
+            terms=contract.terms,
+            plans=contract.plans,
+            covers=contract.covers,
+            previous=previous,
+            now=now,
+        )
+        known = {(m.clock, m.cycle): m for m in previous}
+        said.milestones += [m for m in outcome.milestones if known.get((m.clock, m.cycle)) != m]
+        said.findings += outcome.findings
+        if not case.deleted:
+            said.set(case, {**outcome.fields, "explained": _explained(contract, outcome)})
+    standing = {(m.case, m.clock, m.cycle): m for known in facts.milestones.values() for m in known}
+    standing.update({(m.case, m.clock, m.cycle): m for m in said.milestones})
+    said.due(next_due_at(standing.values(), now), now)
 
 
-def _account(contract: Contract, facts: Facts, now: datetime, said: Evaluation) -> None:
-    raise NotImplementedError
+def _explained(contract: Contract, outcome: SlaOutcome) -> str | None:
+    """Return the short derivation of the newest acknowledgement cycle."""
+    cycles = [r for r in outcome.reckonings if r.milestone.clock == "ack"]
+    if not cycles:
+        return None
+    newest = max(cycles, key=lambda r: r.milestone.cycle)
+    return short_form(newest, contract.plans.sla[newest.milestone.plan], contract.covers, contract.language)
 
 
-def _weeks(contract: Contract, facts: Facts, now: datetime, said: Evaluation) -> None:
-    raise NotImplementedError
+# --- the account ------------------------------------------------------------------------------------------------
+
+ACCOUNT_FIGURES = (
+    "balance_minutes",
+    "reserved_minutes",
+    "available_minutes",
+    "uncovered_minutes",
+    "waiting_estimates",
+    "next_expiry_on",
+    "low_balance",
+)
+
+
+def account_key(client: str) -> str:
+    """Return the key of a client's account: one a client, for ever."""
+    return f"acc:{client}"
+
+
+def _account(contract: Contract, facts: Facts, settled: LedgerOutcome, said: Evaluation) -> None:
+    """Show the contract at a glance; the account is made with the first evaluation."""
+    terms = contract.terms
+    values: dict[str, Value] = {name: getattr(settled.account, name) for name in ACCOUNT_FIGURES}
+    values["name"] = terms.name
+    if terms.sla_plan is not None:
+        plan = contract.plans.sla[terms.sla_plan]
+        covers = dict.fromkeys(contract.plans.covers[target.cover].label for target in plan.targets.values())
+        values["sla_plan"] = plan.name
+        values["sla_coverage"] = f"{', '.join(covers)} {terms.time_zone}"
+        values["sla_channels"] = "/".join(plan.channels)
+    if facts.account is None:
+        said.created.append(ClientAccount(key=account_key(terms.client), **values))  # type: ignore[arg-type]
+    else:
+        said.set(facts.account, values)
 
 
 def _touched(facts: Facts, record: str, keys: Iterable[str]) -> list[str]:
     if facts.touched is None:
         return list(keys)
-    return [key for key in facts.touched.get(record, ()) if key in set(keys)]
+    there = set(keys)
+    return sorted(key for key in facts.touched.get(record, ()) if key in there)
