@@ -5,15 +5,21 @@ May not know what is tested. It keeps one law: a test that needs the network bey
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import os
 import socket
+import tempfile
 from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Derandomised, so that a red suite is red for everybody; `--hypothesis-profile=explore` looks further and prints its seed.
+# Derandomised, so that a red suite is red for everybody;
+# `--hypothesis-profile=explore` looks further and prints its seed.
 settings.register_profile(
     "house",
     derandomize=True,
@@ -73,3 +79,76 @@ def no_way_out() -> Iterator[None]:
 
         patch.setattr(socket, "getaddrinfo", guarded_resolve)
         yield
+
+
+# --- PostgreSQL ---------------------------------------------------------------------------------------------------
+
+SCHEMA_SOURCES = ("sfsync/records.py", "sfsync/store")
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """One embedded server, shared by every process that tests at this moment; the last one out stops it.
+
+    Its place is the same every time, so a run that was killed leaves nothing that the next one does not use and stop.
+    """
+    from sfsync.store.embedded import EmbeddedPostgres
+
+    home = Path(tempfile.gettempdir()) / f"sfsync-tests-{os.geteuid()}"
+    with EmbeddedPostgres(home, durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres: Any) -> str:
+    """Return the name of a database at the newest schema, made once for each state of the schema's sources."""
+    import psycopg
+
+    from sfsync.store.store import Store
+
+    digest = hashlib.sha256()
+    root = Path(__file__).resolve().parents[1]
+    for source in SCHEMA_SOURCES:
+        found = root / source
+        for path in sorted(found.rglob("*.py")) if found.is_dir() else [found]:
+            digest.update(path.read_bytes())
+    name = f"schema_{digest.hexdigest()[:16]}"
+    with psycopg.connect(postgres.url_of("postgres"), autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(1)")  # until this connection closes
+        databases = [row[0] for row in connection.execute("SELECT datname FROM pg_database")]
+        for stale in databases:
+            if stale.startswith("test_") and not _alive(int(stale.split("_")[1])):
+                connection.execute(f'DROP DATABASE IF EXISTS "{stale}" WITH (FORCE)'.encode())
+        if name not in databases:
+            for old in [old for old in databases if old.startswith("schema_")][:-3]:
+                connection.execute(f'DROP DATABASE IF EXISTS "{old}"'.encode())
+            connection.execute("DROP DATABASE IF EXISTS half_made WITH (FORCE)")
+            connection.execute("CREATE DATABASE half_made")
+            store = Store(postgres.url_of("half_made"), pool_size=0)
+            store.upgrade()
+            store.close()
+            connection.execute(f"ALTER DATABASE half_made RENAME TO {name}".encode())
+    return name
+
+
+@pytest.fixture
+def database_url(postgres: Any, template_database: str) -> Iterator[str]:
+    """The URL of an empty database at the newest schema, for one test alone."""
+    import psycopg
+
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(postgres.url_of("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY FILE_COPY".encode())
+        yield postgres.url_of(name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

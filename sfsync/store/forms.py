@@ -1,0 +1,107 @@
+"""The forms of a value on its way into and out of PostgreSQL, and the fast way in.
+
+May not know what the values mean. It keeps one law: what is read equals what was written, or it was never
+accepted; but for what PostgreSQL's text cannot hold, NUL and half a surrogate pair, which become visible signs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+from sqlalchemy import Connection, Table
+
+from sfsync.records import Value
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_TAG = "$"
+_numbers = count(1)
+
+
+def clean(value: Any) -> Any:
+    """Return ``value`` with NUL as U+2400 and half a surrogate pair as U+FFFD (D12)."""
+    if type(value) is str:
+        if "\0" in value:
+            value = value.replace("\0", "\u2400")
+        if not value.isascii():
+            value = _SURROGATE.sub("\ufffd", value)
+    return value
+
+
+def to_json(values: Mapping[str, Any]) -> str:
+    """Return values as JSON; decimals, dates and instants carry their type."""
+    return json.dumps({clean(k): _tagged(v) for k, v in values.items()}, ensure_ascii=False, allow_nan=False)
+
+
+def wire_json(values: Mapping[str, Any]) -> str:
+    """Return values in wire form as JSON; they are text, integers, booleans and null already."""
+    return json.dumps({k: clean(v) for k, v in values.items()}, ensure_ascii=False, allow_nan=False)
+
+
+def from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that ``to_json`` was given."""
+    return {name: _untagged(value) for name, value in stored.items()}
+
+
+def _tagged(value: Any) -> Any:
+    match value:
+        case None | bool() | int():
+            return value
+        case str():
+            return clean(value)
+        case Decimal() if value.is_finite():
+            return {_TAG: "decimal", "v": str(value)}
+        case datetime():
+            return {_TAG: "instant", "v": value.isoformat()}
+        case date():
+            return {_TAG: "date", "v": value.isoformat()}
+        case list() | tuple():
+            return [_tagged(one) for one in value]
+        case Mapping():
+            return {_TAG: "map", "v": {str(k): _tagged(v) for k, v in value.items()}}
+    raise ValueError(f"the store has no form for {value!r}")
+
+
+def _untagged(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_untagged(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    match value[_TAG]:
+        case "decimal":
+            return Decimal(value["v"])
+        case "instant":
+            return datetime.fromisoformat(value["v"])
+        case "date":
+            return date.fromisoformat(value["v"])
+    return {k: _untagged(v) for k, v in value["v"].items()}
+
+
+@contextmanager
+def staged(
+    connection: Connection, columns: Mapping[str, str], rows: Iterable[Sequence[Value | list[str]]]
+) -> Iterator[str]:
+    """Copy rows into a temporary table of these columns (name to SQL type) and yield its name, quoted for SQL."""
+    name = f"stage_{next(_numbers)}"
+    written = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
+    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {name} ({written}) ON COMMIT DROP")
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(f"COPY {name} FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row([clean(value) for value in row])
+    yield name
+    connection.exec_driver_sql(f"DROP TABLE {name}")
+
+
+def sql_types(table: Table, names: Iterable[str]) -> dict[str, str]:
+    """Return the SQL type of each named column of a table, for ``staged``."""
+    from sqlalchemy.dialects import postgresql
+
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    return {name: table.c[name].type.compile(dialect=dialect) for name in names}

@@ -1,0 +1,326 @@
+"""*Local*: the typed rows of a client's records, and what the rules read and write beside them.
+
+Functions inside a transaction that somebody else opened. May not know links or orgs. It keeps one law: a field that
+nobody has given a value yet stays distinguishable from one that is null.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, RowMapping, Text, any_, literal, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from sfsync.errors import StoreRefused
+from sfsync.records import (
+    CaseEvent,
+    Finding,
+    Milestone,
+    Posting,
+    PostingKind,
+    Record,
+    Value,
+    Values,
+    field_names,
+)
+from sfsync.store.forms import from_json, sql_types, staged, to_json
+from sfsync.store.tables import RECORD_TABLES, case_event, finding, milestone, posting
+
+R = TypeVar("R", bound=Record)
+
+# --- reading ----------------------------------------------------------------------------------------------------
+
+
+def read_records(connection: Connection, kind: type[R], keys: Iterable[str] | None = None) -> dict[str, R]:
+    """Return the records of a kind by key, deleted ones too, ordered by key."""
+    table = RECORD_TABLES[kind]
+    names = field_names(kind)
+    query = select(table).order_by(table.c.key)
+    if keys is not None:
+        query = query.where(table.c.key == _any(keys))
+    found = {}
+    for row in connection.execute(query).mappings():
+        found[row["key"]] = kind(
+            key=row["key"],
+            created_at=row["created_at"],
+            deleted=row["deleted"],
+            extra=from_json(row["extra"]) if row["extra"] else {},
+            **{name: row[name] for name in names},
+        )
+    return found
+
+
+def read_values(connection: Connection, kind: type[Record], keys: Iterable[str]) -> dict[str, Values]:
+    """Return the known values of each record by key: a field that nobody has given a value is absent."""
+    table = RECORD_TABLES[kind]
+    names = field_names(kind)
+    rows = connection.execute(select(table).where(table.c.key == _any(keys))).mappings()
+    return {row["key"]: _known(row, names) for row in rows}
+
+
+def _known(row: RowMapping, names: Sequence[str]) -> Values:
+    unset = set(row["unset"])
+    values: dict[str, Value] = {name: row[name] for name in names if name not in unset}
+    if row["extra"]:
+        values.update(from_json(row["extra"]))
+    return values
+
+
+def changed_since(connection: Connection, version: int) -> dict[str, frozenset[str]]:
+    """Return, by record name, the keys whose row changed for the rules after ``version``."""
+    found = {}
+    for kind, table in RECORD_TABLES.items():
+        if keys := connection.scalars(select(table.c.key).where(table.c.changed_version > version)).all():
+            found[kind.__name__] = frozenset(keys)
+    return found
+
+
+def read_postings(connection: Connection, pack: str | None = None) -> tuple[Posting, ...]:
+    """Return the postings in the order they were booked, of one pack or of all."""
+    query = select(posting).order_by(posting.c.seq)
+    if pack is not None:
+        query = query.where(posting.c.pack == pack)
+    rows = connection.execute(query).mappings()
+    return tuple(
+        Posting(**{k: v for k, v in row.items() if k not in ("client", "seq", "kind")}, kind=PostingKind(row["kind"]))
+        for row in rows
+    )
+
+
+def read_events(connection: Connection, cases: Iterable[str] | None = None) -> dict[str, tuple[CaseEvent, ...]]:
+    """Return each case's history in the order of (instant, id)."""
+    query = select(case_event).order_by(case_event.c.at, case_event.c.event_id)
+    if cases is not None:
+        query = query.where(case_event.c.case == _any(cases))
+    found: dict[str, list[CaseEvent]] = defaultdict(list)
+    for row in connection.execute(query).mappings():
+        found[row["case"]].append(CaseEvent(**{k: v for k, v in row.items() if k != "client"}))
+    return {case: tuple(events) for case, events in found.items()}
+
+
+def read_milestones(connection: Connection, cases: Iterable[str] | None = None) -> dict[str, tuple[Milestone, ...]]:
+    """Return each case's milestones in the order of (clock, cycle)."""
+    query = select(milestone).order_by(milestone.c.case, milestone.c.clock, milestone.c.cycle)
+    if cases is not None:
+        query = query.where(milestone.c.case == _any(cases))
+    found: dict[str, list[Milestone]] = defaultdict(list)
+    for row in connection.execute(query).mappings():
+        marks = tuple((percent, datetime.fromisoformat(at)) for percent, at in row["warn_at"])
+        found[row["case"]].append(
+            Milestone(**{k: v for k, v in row.items() if k not in ("client", "warn_at")}, warn_at=marks)
+        )
+    return {case: tuple(marks) for case, marks in found.items()}
+
+
+def _any(keys: Iterable[str]) -> Any:
+    return any_(literal(list(keys), ARRAY(Text)))
+
+
+# --- writing records --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRow:
+    """One record's new local values; a field that is not among them stays as it is."""
+
+    key: str
+    values: Values
+    created_at: datetime | None = None
+    deleted: bool | None = None
+    """None: stays as it is."""
+
+
+def merge_rows(
+    connection: Connection, client: str, kind: type[Record], rows: Iterable[LocalRow], version: int, *, looked_at: bool
+) -> None:
+    """Leave each row's values in force; a row that is not there is made.
+
+    The rules will look at the rows again because of ``version``, unless they wrote them themselves (``looked_at``).
+    Values that are no field of the record go to ``extra``.
+    """
+    table = RECORD_TABLES[kind]
+    typed = field_names(kind)
+    fields = frozenset(typed)
+    groups: dict[tuple[str, ...], list[LocalRow]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(name for name in typed if name in row.values)].append(row)
+    for names, group in groups.items():
+        columns = {"key": "TEXT", "created_at": "TIMESTAMPTZ", "deleted": "BOOLEAN", "extra": "JSONB"}
+        columns |= sql_types(table, names)
+        copied = (
+            (
+                row.key,
+                row.created_at,
+                row.deleted,
+                to_json({n: v for n, v in row.values.items() if n not in fields})
+                if len(row.values) > len(names)
+                else "{}",
+                *(row.values[name] for name in names),
+            )
+            for row in group
+        )
+        with staged(connection, columns, copied) as stage:
+            connection.execute(
+                text(_merge_sql(table.name, names, stage, looked_at)),
+                {
+                    "client": client,
+                    "version": version,
+                    "given": list(names),
+                    "unset": [name for name in typed if name not in names],
+                },
+            )
+
+
+def _merge_sql(table: str, names: Sequence[str], stage: str, looked_at: bool) -> str:
+    columns = "".join(f', "{name}"' for name in names)
+    staged_columns = "".join(f', s."{name}"' for name in names)
+    updates = "".join(f', "{name}" = excluded."{name}"' for name in names)
+    version = "" if looked_at else ", changed_version = excluded.changed_version"
+    return f"""
+        INSERT INTO "{table}" AS t (client, key, created_at, deleted, changed_version, unset, extra{columns})
+        SELECT :client, s.key, s.created_at, coalesce(s.deleted, o.deleted, false), :version,
+               CAST(:unset AS text[]), s.extra{staged_columns}
+          FROM {stage} s LEFT JOIN "{table}" o ON o.client = :client AND o.key = s.key
+        ON CONFLICT (client, key) DO UPDATE SET
+            created_at = coalesce(t.created_at, excluded.created_at), deleted = excluded.deleted,
+            extra = t.extra || excluded.extra,
+            unset = CASE WHEN t.unset = '{{}}' THEN t.unset
+                    ELSE ARRAY(SELECT unnest(t.unset) EXCEPT SELECT unnest(CAST(:given AS text[]))) END
+            {version}{updates}
+    """
+
+
+def require_rows(connection: Connection, kind: type[Record], keys: Iterable[str]) -> None:
+    """Raise StoreRefused if any of ``keys`` has no row: the rules speak only of records that are there."""
+    wanted = set(keys)
+    table = RECORD_TABLES[kind]
+    missing = wanted - set(connection.scalars(select(table.c.key).where(table.c.key == _any(wanted))))
+    if missing:
+        raise StoreRefused(f"the rules set fields of a {kind.__name__} that is not there: {min(missing)}")
+
+
+def mark_deleted(
+    connection: Connection, client: str, kind: type[Record], deleted: Mapping[str, bool], version: int
+) -> list[str]:
+    """Leave each key's row deleted or not as told; return the keys for which that was new."""
+    table = RECORD_TABLES[kind]
+    with staged(connection, {"key": "TEXT", "deleted": "BOOLEAN"}, deleted.items()) as stage:
+        rows = connection.execute(
+            text(
+                f'UPDATE "{table.name}" t SET deleted = s.deleted, changed_version = :version FROM {stage} s '
+                "WHERE t.client = :client AND t.key = s.key AND t.deleted <> s.deleted RETURNING t.key"
+            ),
+            {"client": client, "version": version},
+        )
+        return list(rows.scalars())
+
+
+# --- writing what the rules said --------------------------------------------------------------------------------
+
+
+def add_events(connection: Connection, client: str, events: Iterable[CaseEvent], version: int) -> int:
+    """Leave every event known; the rules will look at the cases that got a new one. Return how many those are."""
+    names = ["event_id", "case", "kind", "field", "old", "new", "at", "by", "by_service"]
+    written = ", ".join(f'"{name}"' for name in names)
+    rows = [[getattr(event, name) for name in names] for event in events]
+    if not rows:
+        return 0
+    with staged(connection, sql_types(case_event, names), rows) as stage:
+        return connection.execute(
+            text(
+                f'WITH added AS (INSERT INTO case_event (client, {written}) SELECT DISTINCT ON ("case", event_id) '
+                f':client, {written} FROM {stage} ON CONFLICT DO NOTHING RETURNING "case") '
+                'UPDATE "case" c SET changed_version = :version FROM (SELECT DISTINCT "case" FROM added) a '
+                'WHERE c.client = :client AND c.key = a."case"'
+            ),
+            {"client": client, "version": version},
+        ).rowcount
+
+
+def add_postings(connection: Connection, client: str, postings: Iterable[Posting]) -> int:
+    """Book postings together, as one fact; return how many were new.
+
+    A posting whose (source, source_version, leg) was booked before has no second effect (IDM-1). Raises StoreRefused,
+    and books nothing, if the same name was booked with other content or a pack would be overdrawn (LED-1).
+    """
+    names = [f.name for f in dataclass_fields(Posting)]
+    rows = [[getattr(one, name) for name in names] for one in postings]
+    if not rows:
+        return 0
+    written = ", ".join(f'"{name}"' for name in names)
+    differs = " OR ".join(
+        f'p."{name}" IS DISTINCT FROM s."{name}"' for name in ("pack", "minutes", "kind", "effective_on")
+    )
+    columns = {"n": "BIGINT", **sql_types(posting, names)}
+    with staged(connection, columns, ([n, *row] for n, row in enumerate(rows))) as stage:
+        added = connection.execute(
+            text(
+                f"INSERT INTO posting (client, {written}) SELECT :client, {written} FROM {stage} ORDER BY n "
+                "ON CONFLICT (client, source, source_version, leg) DO NOTHING"
+            ),
+            {"client": client},
+        ).rowcount
+        other = connection.execute(
+            text(
+                f"SELECT s.source, s.source_version, s.leg FROM {stage} s "
+                "JOIN posting p USING (source, source_version, leg) "
+                f"WHERE {differs} LIMIT 1"
+            )
+        ).first()
+    if other is not None:
+        raise StoreRefused(
+            f"posting {other.source} version {other.source_version} leg {other.leg} was booked differently"
+        )
+    return int(added)
+
+
+def put_milestones(connection: Connection, client: str, milestones: Iterable[Milestone]) -> None:
+    """Leave each milestone in force; a breach that was recorded before stays where it is (law 6)."""
+    keys = ("case", "clock", "cycle")
+    names = [f.name for f in dataclass_fields(Milestone)]
+    rows = (
+        [
+            json.dumps([[p, at.isoformat()] for p, at in one.warn_at]) if name == "warn_at" else getattr(one, name)
+            for name in names
+        ]
+        for one in milestones
+    )
+    written = ", ".join(f'"{name}"' for name in names)
+    updates = ", ".join(f'"{n}" = excluded."{n}"' for n in names if n not in (*keys, "breached_at"))
+    with staged(connection, sql_types(milestone, names), rows) as stage:
+        connection.execute(
+            text(
+                f"INSERT INTO milestone AS m (client, {written}) SELECT :client, {written} FROM {stage} "
+                f'ON CONFLICT (client, "case", clock, cycle) DO UPDATE SET {updates}, '
+                "breached_at = coalesce(m.breached_at, excluded.breached_at)"
+            ),
+            {"client": client},
+        )
+
+
+def add_findings(connection: Connection, client: str, findings: Iterable[Finding], now: datetime) -> int:
+    """Keep each finding once, with the instant it was first seen; return how many were new."""
+    rows = []
+    for one in findings:
+        same = "\0".join((one.code, one.record, one.rule, one.message, one.at.isoformat() if one.at else ""))
+        digest = hashlib.sha256(same.encode("utf-8", "replace")).hexdigest()
+        rows.append((digest, one.code, one.record, one.message, one.rule, one.at, to_json(one.details), now))
+    if not rows:
+        return 0
+    names = ["digest", "code", "record", "message", "rule", "at", "details", "first_seen_at"]
+    written = ", ".join(f'"{name}"' for name in names)
+    with staged(connection, sql_types(finding, names), rows) as stage:
+        return connection.execute(
+            text(
+                f"INSERT INTO finding (client, {written}) SELECT DISTINCT ON (digest) :client, {written} FROM {stage} "
+                "ON CONFLICT DO NOTHING"
+            ),
+            {"client": client},
+        ).rowcount

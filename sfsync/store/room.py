@@ -1,0 +1,505 @@
+"""What one run of the line needs of the store: one client, one org, one transaction a call.
+
+May not know Salesforce or the rules' meaning. It keeps one law: every writing transaction first proves that this
+run still holds its org, and what belongs together moves together (bookmark and data, postings and what they paid for).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Text, any_, func, literal, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from sfsync.errors import StoreRefused, StoreUnavailable
+from sfsync.mapping import Mappings
+from sfsync.mirror.merge import Link, Merged
+from sfsync.mirror.plan import Outcome, Plan, Result, Unplannable
+from sfsync.mirror.translate import Bookmark, Ids, Page, Seen
+from sfsync.records import CaseEvent, Record, Values
+from sfsync.rules.evaluate import Evaluation, Facts
+from sfsync.store import local
+from sfsync.store.connection import Database
+from sfsync.store.contract import apply, lock_version, read_facts, set_version
+from sfsync.store.forms import clean, staged, wire_json
+from sfsync.store.lease import Lease, prove
+from sfsync.store.local import LocalRow
+from sfsync.store.tables import bookmark, client, link, org
+
+MAX_ATTEMPTS = 8
+"""A change that was begun this often and never ended goes to quarantine: it may be what kills the worker (P15)."""
+
+LONGEST_WAIT = timedelta(hours=1)
+"""A change that is to be tried later is tried at least this often."""
+
+
+_THIS_LINK = "l.client = :client AND l.org = :org AND l.object = s.object AND l.key = s.key"
+
+
+class OrgRoom:
+    """One org's place in the store; implements what ``sync.Room`` asks for.
+
+    Without a lease it only reads. One object serves one run: it remembers what it handed out.
+    """
+
+    def __init__(
+        self, database: Database, client: str, org: str, mappings: Mappings, lease: Lease | None = None
+    ) -> None:
+        self._database, self._client, self._org = database, client, org
+        self._mappings, self._lease = mappings, lease
+        self._facts_version: int | None = None
+        self._examined: dict[tuple[str, str], int] = {}
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def bookmarks(self) -> Mapping[str, Bookmark]:
+        """Return how far each object has been read."""
+        with self._reading() as connection:
+            rows = connection.execute(select(bookmark).where(bookmark.c.org == self._org)).mappings()
+            return {
+                row["object"]: Bookmark(row["object"], row["read_to"], row["checkpoint"], row["schema_seen"])
+                for row in rows
+            }
+
+    def ids(self, sf_ids: Iterable[str], keys: Iterable[str]) -> Ids:
+        """Return the pairs of id and key known for any of ``sf_ids`` or ``keys`` in this org."""
+        wanted_ids, wanted_keys = list(sf_ids), list(keys)
+        with self._reading() as connection:
+            pin = connection.scalar(
+                select(org.c.organization_id).where(org.c.client == self._client, org.c.org == self._org)
+            )
+            found = Ids(pin or "")
+            for column, wanted in ((link.c.sf_id, wanted_ids), (link.c.key, wanted_keys)):
+                if wanted:
+                    found.update(self._pairs(connection, column, wanted))
+        return found
+
+    def _pairs(self, connection: Connection, column: Any, wanted: list[str]) -> list[tuple[str, str]]:
+        query = select(link.c.sf_id, link.c.key).where(
+            link.c.org == self._org, link.c.sf_id.is_not(None), column == any_(literal(wanted, ARRAY(Text)))
+        )
+        return [(row.sf_id, row.key) for row in connection.execute(query)]
+
+    def memories(self, object_name: str, keys: Iterable[str]) -> Mapping[str, tuple[Link | None, Values | None]]:
+        """Return link and local values of each key that has either."""
+        wanted = list(keys)
+        kind = self._mappings.by_object[object_name].record
+        query = select(link).where(
+            link.c.org == self._org, link.c.object == object_name, link.c.key == any_(literal(wanted, ARRAY(Text)))
+        )
+        with self._reading() as connection:
+            links = {row["key"]: _link(row) for row in connection.execute(query).mappings()}
+            values = local.read_values(connection, kind, wanted)
+        return {key: (links.get(key), values.get(key)) for key in wanted if key in links or key in values}
+
+    def linked(self) -> Mapping[str, int]:
+        """Return how many live records of each object this org is known to hold."""
+        query = (
+            select(link.c.object, func.count())
+            .where(link.c.org == self._org, link.c.sf_id.is_not(None), ~link.c.deleted)
+            .group_by(link.c.object)
+        )
+        with self._reading() as connection:
+            return dict(connection.execute(query).tuples().all())
+
+    def facts(self, now: datetime) -> Facts | None:
+        """Return what the rules must look at, or None when nothing was touched and nothing has come due."""
+        with self._reading() as connection:
+            state = connection.execute(select(client).where(client.c.client == self._client)).one()
+            due = state.next_due_at is not None and state.next_due_at <= now
+            if state.evaluated_version is not None and state.version <= state.evaluated_version and not due:
+                return None
+            self._facts_version = state.version
+            touched = None
+            if state.evaluated_version is not None and not due:
+                touched = local.changed_since(connection, state.evaluated_version)
+            return read_facts(connection, touched)
+
+    def unsettled(self, now: datetime) -> list[tuple[Link, Values]]:
+        """Return links that may differ from the local values and are not waiting in quarantine."""
+        objects = list(self._mappings.by_object)
+        query = (
+            select(link)
+            .where(
+                link.c.org == self._org,
+                link.c.touched > link.c.settled,
+                link.c.state == "ready",
+                (link.c.next_try_at.is_(None)) | (link.c.next_try_at <= now),
+                link.c.object == any_(literal(objects, ARRAY(Text))),
+            )
+            .order_by(link.c.object, link.c.key)
+        )
+        with self._reading() as connection:
+            rows = list(connection.execute(query).mappings())
+            by_object: dict[str, list[str]] = defaultdict(list)
+            for row in rows:
+                by_object[row["object"]].append(row["key"])
+            values = {
+                name: local.read_values(connection, self._mappings.by_object[name].record, keys)
+                for name, keys in by_object.items()
+            }
+        self._examined = {(row["object"], row["key"]): row["touched"] for row in rows}
+        return [(_link(row), values[row["object"]][row["key"]]) for row in rows if row["key"] in values[row["object"]]]
+
+    # --- TRANSACTION 1 --------------------------------------------------------------------------
+
+    def absorb(self, page: Page, merged: Iterable[tuple[Seen, Merged]]) -> None:
+        """Leave local rows, links, events, conflicts and the bookmark as the page shows them, all or nothing."""
+        news = list(merged)
+        events = [event for seen in page.seen for event in seen.events]
+        with self._writing() as connection:
+            news = self._without_doubles(connection, page.object, news)
+            if news or events or page.hard_deleted:
+                version = lock_version(connection, self._client) + 1
+                if self._take(connection, page, news, events, version):
+                    set_version(connection, self._client, version)
+            self._log_conflicts(connection, news)
+            self._move_bookmark(connection, page.bookmark)
+
+    def _take(
+        self,
+        connection: Connection,
+        page: Page,
+        news: list[tuple[Seen, Merged]],
+        events: list[CaseEvent],
+        version: int,
+    ) -> bool:
+        """Put the page's records in force; return whether the rules have anything to look at."""
+        kind = self._mappings.by_object[page.object].record
+        rows = [LocalRow(s.key, one.local, s.created_at, s.deleted) for s, one in news if one.new or one.local]
+        changed = [row.key for row in rows]
+        if rows:
+            local.merge_rows(connection, self._client, kind, rows, version, looked_at=False)
+        # A record of which only the stamp moved, such as our own write coming back, is nothing to the rules.
+        deleted = {seen.key: seen.deleted for seen, one in news if not (one.new or one.local)}
+        if deleted:
+            changed += local.mark_deleted(connection, self._client, kind, deleted, version)
+        if news:
+            self._put_links(connection, [one.link for _, one in news])
+        self._touch_elsewhere(connection, page.object, [row.key for row in rows])
+        if page.hard_deleted:
+            changed += self._bury(connection, page, kind, version)
+        return local.add_events(connection, self._client, events, version) > 0 or bool(changed)
+
+    def _without_doubles(
+        self, connection: Connection, object_name: str, news: list[tuple[Seen, Merged]]
+    ) -> list[tuple[Seen, Merged]]:
+        """Set aside records whose key somebody edited: one key, one record in an org (I10)."""
+        if not news:
+            return news
+        known = dict(self._pairs(connection, link.c.sf_id, [seen.sf_id for seen, _ in news]))
+        kept: dict[str, tuple[Seen, Merged]] = {}
+        for seen, one in news:
+            before = kept.get(seen.key)
+            if known.get(seen.sf_id, seen.key) != seen.key:
+                why = f"its key was changed from {known[seen.sf_id]} to {seen.key}"
+            elif before is not None and before[0].sf_id != seen.sf_id:
+                why = f"{before[0].sf_id} has the same key {seen.key}"
+            else:
+                kept[seen.key] = (seen, one)
+                continue
+            self._quarantine(
+                connection, object_name, seen.sf_id, "in", "", "KEY_NOT_UNIQUE", f"{seen.sf_id}: {why}",
+                "put the key back in the org; a key is never edited", seen.stamp,
+            )  # fmt: skip
+        return list(kept.values())
+
+    def _put_links(self, connection: Connection, links: Iterable[Link]) -> None:
+        names = [f.name for f in fields(Link)]
+        columns = {
+            "object": "TEXT", "key": "TEXT", "sf_id": "TEXT", "remote": "JSONB", "agreed": "JSONB",
+            "stamp": "TIMESTAMPTZ", "deleted": "BOOLEAN", "revision": "BIGINT", "merged_into": "TEXT",
+        }  # fmt: skip
+        assert list(columns) == names
+        rows = (
+            [one.object, one.key, one.sf_id, wire_json(one.remote), wire_json(one.agreed), one.stamp, one.deleted,
+             one.revision, one.merged_into]
+            for one in links
+        )  # fmt: skip
+        written = ", ".join(names)
+        updates = ", ".join(f"{name} = excluded.{name}" for name in names[2:])
+        with staged(connection, columns, rows) as stage:
+            connection.execute(
+                text(
+                    f"INSERT INTO link AS l (client, org, {written}) SELECT :client, :org, {written} FROM {stage} "
+                    f"ON CONFLICT (client, org, object, key) DO UPDATE SET {updates}, touched = l.touched + 1, "
+                    "state = 'ready', next_try_at = NULL"
+                ),
+                {"client": self._client, "org": self._org},
+            )
+
+    def _touch_elsewhere(self, connection: Connection, object_name: str, keys: list[str]) -> None:
+        """What changed here may have to be written to the client's other orgs."""
+        if keys:
+            connection.execute(
+                text(
+                    "UPDATE link SET touched = touched + 1, state = 'ready' "
+                    "WHERE client = :client AND org <> :org AND object = :object AND key = ANY(CAST(:keys AS text[]))"
+                ),
+                {"client": self._client, "org": self._org, "object": object_name, "keys": keys},
+            )
+
+    def _bury(self, connection: Connection, page: Page, kind: type[Record], version: int) -> list[str]:
+        """Records gone for good: the link remembers when, the row stays as a tombstone."""
+        with staged(connection, {"sf_id": "TEXT", "at": "TIMESTAMPTZ"}, page.hard_deleted) as stage:
+            keys = connection.execute(
+                text(
+                    f"UPDATE link l SET deleted = true, stamp = greatest(l.stamp, s.at) FROM {stage} s "
+                    "WHERE l.client = :client AND l.org = :org AND l.sf_id = s.sf_id AND NOT l.deleted RETURNING l.key"
+                ),
+                {"client": self._client, "org": self._org},
+            ).scalars()
+            gone = dict.fromkeys(keys, True)
+        return local.mark_deleted(connection, self._client, kind, gone, version) if gone else []
+
+    def _log_conflicts(self, connection: Connection, news: list[tuple[Seen, Merged]]) -> None:
+        rows: list[list[Any]] = []
+        for seen, one in news:
+            for c in one.conflicts:
+                said = ["conflict", _json(c.kept), _json(c.lost), c.winner, c.by]
+                rows.append([c.object, c.key, c.field, seen.stamp, *said])
+            for e in one.hand_edits:
+                said = ["hand_edit", _json(e.ours), _json(e.found), "store", e.by]
+                rows.append([e.object, e.key, e.field, seen.stamp, *said])
+        if not rows:
+            return
+        columns = {
+            "object": "TEXT", "key": "TEXT", "field": "TEXT", "seen_at": "TIMESTAMPTZ", "kind": "TEXT", "kept": "JSONB",
+            "lost": "JSONB", "winner": "TEXT", "by": "TEXT",
+        }  # fmt: skip
+        written = ", ".join(f'"{name}"' for name in columns)
+        with staged(connection, columns, rows) as stage:
+            connection.execute(
+                text(
+                    f"INSERT INTO conflict (client, org, {written}) SELECT :client, :org, {written} FROM {stage} "
+                    "ON CONFLICT DO NOTHING"
+                ),
+                {"client": self._client, "org": self._org},
+            )
+
+    def _move_bookmark(self, connection: Connection, to: Bookmark) -> None:
+        """A bookmark never goes back by itself (I11); only ``Store.rewind`` does that."""
+        connection.execute(
+            text(
+                "INSERT INTO bookmark AS b (client, org, object, read_to, checkpoint, schema_seen) "
+                "VALUES (:client, :org, :object, :read_to, :checkpoint, :schema_seen) "
+                "ON CONFLICT (client, org, object) DO UPDATE SET read_to = greatest(b.read_to, excluded.read_to), "
+                "checkpoint = excluded.checkpoint, schema_seen = excluded.schema_seen"
+            ),
+            {
+                "client": self._client, "org": self._org, "object": to.object, "read_to": to.read_to,
+                "checkpoint": to.checkpoint, "schema_seen": to.schema_seen,
+            },
+        )  # fmt: skip
+
+    # --- TRANSACTION 2 --------------------------------------------------------------------------
+
+    def record(self, evaluation: Evaluation, now: datetime) -> None:
+        """Leave what the rules said in force, all or nothing, and the facts they looked at as looked at.
+
+        Raises StoreUnavailable if the facts changed since ``facts`` returned them, StoreRefused for an overdraw.
+        """
+        if self._facts_version is None:
+            raise StoreRefused("record() without facts(): the rules speak about what they were shown")
+        with self._writing() as connection:
+            version = lock_version(connection, self._client)
+            if version != self._facts_version:
+                raise StoreUnavailable(f"client {self._client} changed while the rules looked at it; evaluate again")
+            apply(connection, self._client, self._mappings, evaluation, now, version, looked_at=True)
+            connection.execute(
+                text("UPDATE client SET evaluated_version = :version, next_due_at = :due WHERE client = :client"),
+                {"version": version, "due": evaluation.next_due_at, "client": self._client},
+            )
+        self._facts_version = None
+
+    # --- TRANSACTION 3 --------------------------------------------------------------------------
+
+    def begin(self, plan: Plan, now: datetime) -> None:
+        """Note before the first call that these changes are about to be tried, and that the rest needs nothing.
+
+        A change that was begun ``MAX_ATTEMPTS`` times without an end is not tried again: it goes to quarantine and the
+        next plan leaves it out.
+        """
+        wanted = {(change.object, change.key) for change in plan.changes}
+        wanted |= {(refused.object, refused.key) for refused in plan.refused}
+        rows = [(*name, touched, name in wanted) for name, touched in self._examined.items()]
+        if not rows:
+            return
+        columns = {"object": "TEXT", "key": "TEXT", "touched": "BIGINT", "wanted": "BOOLEAN"}
+        scope = {"client": self._client, "org": self._org}
+        with self._writing() as connection, staged(connection, columns, rows) as stage:
+            connection.execute(
+                text(
+                    "UPDATE link l SET attempts = CASE WHEN s.wanted THEN l.attempts + 1 ELSE 0 END, "
+                    "settled = CASE WHEN s.wanted THEN l.settled ELSE greatest(l.settled, s.touched) END "
+                    f"FROM {stage} s WHERE {_THIS_LINK}"
+                ),
+                scope,
+            )
+            killers = connection.execute(
+                text(f"SELECT l.object, l.key FROM link l JOIN {stage} s ON {_THIS_LINK} WHERE l.attempts > :bound"),
+                {**scope, "bound": MAX_ATTEMPTS},
+            ).all()
+            for object_name, key in killers:
+                self._quarantine(
+                    connection, object_name, key, "out", "", "NEVER_ENDED",
+                    f"begun {MAX_ATTEMPTS} times and never ended", "look at what this record does to a worker", now,
+                )  # fmt: skip
+
+    def settle(self, outcomes: Iterable[Outcome], refused: Iterable[Unplannable], now: datetime) -> None:
+        """Leave what the org accepted as remote and agreed, refusals in quarantine, the rest to be tried again."""
+        answered = list(outcomes)
+        with self._writing() as connection:
+            done = [one for one in answered if one.result is Result.DONE]
+            if done:
+                self._settle_done(connection, done)
+            self._postpone(connection, [o for o in answered if o.result in (Result.LATER, Result.MOVED)], now)
+            for outcome in answered:
+                if outcome.result is Result.REJECTED:
+                    change = outcome.change
+                    self._quarantine(
+                        connection,
+                        change.object,
+                        change.key,
+                        "out",
+                        "",
+                        outcome.code,
+                        outcome.message,
+                        outcome.advice,
+                        now,
+                    )
+            for one in refused:
+                self._quarantine(
+                    connection, one.object, one.key, "out", one.field, "CANNOT_HOLD", one.reason,
+                    "correct the value, or the field's type in the mapping", now,
+                )  # fmt: skip
+
+    def _settle_done(self, connection: Connection, done: list[Outcome]) -> None:
+        ids = self._ids_for_settling(connection, done)
+        rows = []
+        for one in done:
+            change = one.change
+            lookups = self._mappings.by_object[change.object].lookups
+            sent = {
+                name: ids.get(value[4:])
+                if name in lookups and isinstance(value, str) and value.startswith("key:")
+                else value
+                for name, value in change.fields.items()
+            }
+            unknown = [n for n, value in sent.items() if value is None and change.fields[n] is not None]
+            for (
+                name
+            ) in unknown:  # the parent's id is not known yet: the next read tells, until then it counts as unwritten
+                del sent[name]
+            touched = self._examined.get((change.object, change.key), 0)
+            rows.append(
+                [change.object, change.key, one.sf_id, wire_json(sent), change.revision, 0 if unknown else touched]
+            )
+        columns = {
+            "object": "TEXT",
+            "key": "TEXT",
+            "sf_id": "TEXT",
+            "sent": "JSONB",
+            "revision": "BIGINT",
+            "seen": "BIGINT",
+        }
+        scope = {"client": self._client, "org": self._org}
+        with staged(connection, columns, rows) as stage:
+            connection.execute(
+                text(
+                    "UPDATE link l SET sf_id = coalesce(s.sf_id, l.sf_id), remote = l.remote || s.sent, "
+                    "agreed = l.agreed || s.sent, revision = greatest(l.revision, s.revision), "
+                    "settled = greatest(l.settled, s.seen), attempts = 0, tries = 0, next_try_at = NULL, "
+                    f"state = 'ready' FROM {stage} s WHERE {_THIS_LINK}"
+                ),
+                scope,
+            )
+            connection.execute(
+                text(
+                    f"DELETE FROM quarantine q USING {stage} s WHERE q.client = :client AND q.org = :org "
+                    "AND q.object = s.object AND q.key = s.key AND q.direction = 'out'"
+                ),
+                scope,
+            )
+
+    def _ids_for_settling(self, connection: Connection, done: list[Outcome]) -> dict[str, str]:
+        wanted = {
+            value[4:]
+            for one in done
+            for value in one.change.fields.values()
+            if isinstance(value, str) and value.startswith("key:")
+        }
+        found = {key: sf_id for sf_id, key in self._pairs(connection, link.c.key, sorted(wanted))} if wanted else {}
+        return found | {one.change.key: one.sf_id for one in done if one.sf_id}
+
+    def _postpone(self, connection: Connection, outcomes: list[Outcome], now: datetime) -> None:
+        if not outcomes:
+            return
+        rows = [(one.change.object, one.change.key, one.result is Result.LATER) for one in outcomes]
+        columns = {"object": "TEXT", "key": "TEXT", "later": "BOOLEAN"}
+        with staged(connection, columns, rows) as stage:
+            connection.execute(
+                text(
+                    "UPDATE link l SET attempts = 0, tries = l.tries + 1, next_try_at = CASE WHEN s.later "
+                    "THEN CAST(:now AS timestamptz) + least(make_interval(secs => 30 * power(2, least(l.tries, 10))), "
+                    "CAST(:longest AS interval)) END "
+                    f"FROM {stage} s WHERE {_THIS_LINK}"
+                ),
+                {"client": self._client, "org": self._org, "now": now, "longest": LONGEST_WAIT},
+            )
+
+    def _quarantine(
+        self, connection: Connection, object_name: str, key: str, direction: str, field: str, code: str, message: str,
+        advice: str, now: datetime,
+    ) -> None:  # fmt: skip
+        connection.execute(
+            text(
+                "INSERT INTO quarantine AS q "
+                "(client, org, object, key, direction, field, code, message, advice, tries, since, last_at) "
+                "VALUES (:client, :org, :object, :key, :direction, :field, :code, :message, :advice, 1, :now, :now) "
+                "ON CONFLICT (client, org, object, key, direction) DO UPDATE SET field = excluded.field, "
+                "code = excluded.code, message = excluded.message, advice = excluded.advice, tries = q.tries + 1, "
+                "last_at = excluded.last_at"
+            ),
+            {
+                "client": self._client, "org": self._org, "object": object_name, "key": key, "direction": direction,
+                "field": field, "code": code, "message": clean(message), "advice": clean(advice), "now": now,
+            },
+        )  # fmt: skip
+        if direction == "out":
+            connection.execute(
+                text(
+                    "UPDATE link SET state = 'quarantined' "
+                    "WHERE client = :client AND org = :org AND object = :object AND key = :key"
+                ),
+                {"client": self._client, "org": self._org, "object": object_name, "key": key},
+            )
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._database.reading(self._client) as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        if self._lease is None:
+            raise StoreRefused(f"org {self._org}: this run may look but not change anything: it holds no lease")
+        with self._database.writing(self._client) as connection:
+            prove(connection, self._lease)
+            yield connection
+
+
+def _link(row: Any) -> Link:
+    return Link(**{f.name: row[f.name] for f in fields(Link)})
+
+
+def _json(value: Any) -> str:
+    return json.dumps(clean(value))

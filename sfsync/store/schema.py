@@ -1,0 +1,96 @@
+"""Bringing a database to the newest schema, and telling whether it is there.
+
+May not know any data. It keeps one law: an upgrade is one transaction; whoever comes second finds it done.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from sfsync.errors import StoreRefused
+from sfsync.store.protection import statements
+from sfsync.store.tables import metadata
+
+LOCK = 7_317_102_201
+"""Any number that nobody else locks: two upgrades never run at once."""
+
+
+def config(connection: Connection | None = None) -> Config:
+    """Return alembic's configuration, with the migrations of this package."""
+    made = Config(attributes={"connection": connection})
+    made.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    made.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+    return made
+
+
+def head() -> str:
+    """Return the name of the newest step."""
+    newest = ScriptDirectory.from_config(config()).get_current_head()
+    assert newest is not None
+    return newest
+
+
+def current(connection: Connection) -> str | None:
+    """Return the step this database is at; None for an empty one."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(connection: Connection, role: str) -> None:
+    """Leave the database at the newest step, protected, in the transaction of ``connection``.
+
+    StoreRefused if the service role does not exist and may not be created, or could get round row security.
+    """
+    connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    ensure_role(connection, role)
+    if current(connection) != head():
+        command.upgrade(config(connection), "head")
+    for statement in statements(role):
+        connection.execute(text(statement.replace(":", "\\:")))
+
+
+def ensure_role(connection: Connection, role: str) -> None:
+    """Leave a role that owns nothing, bypasses nothing and may be stepped down to."""
+    row = connection.execute(
+        text(
+            "SELECT r.rolsuper OR r.rolbypassrls AS above, u.rolcreaterole OR u.rolsuper AS may_create "
+            "FROM pg_roles u LEFT JOIN pg_roles r ON r.rolname = :role WHERE u.rolname = current_user"
+        ),
+        {"role": role},
+    ).one()
+    if row.above:
+        raise StoreRefused(f"the service role {role} is a superuser or bypasses row security; choose another")
+    if row.above is None:
+        if not row.may_create:
+            raise StoreRefused(
+                f"the service role {role} does not exist and this user may not create it; as an administrator: "
+                f"CREATE ROLE {role} NOLOGIN; GRANT {role} TO CURRENT_USER of sfsync;"
+            )
+        # Another database of the same server may be creating it at this moment.
+        created = f'CREATE ROLE "{role}" NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;'
+        connection.exec_driver_sql(f"DO $$ BEGIN {created} END $$")
+    if not connection.scalar(text("SELECT pg_has_role(current_user, :role, 'SET')"), {"role": role}):
+        connection.exec_driver_sql(f'GRANT "{role}" TO CURRENT_USER')
+
+
+def differences(connection: Connection) -> list[str]:
+    """Return how the database differs from the tables of the code, one sentence each."""
+    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    return [str(found) for found in compare_metadata(context, metadata)]
+
+
+def write_step(connection: Connection, message: str) -> None:
+    """Write a new migration module from the differences between an up-to-date database and the tables of the code."""
+    command.revision(config(connection), message, rev_id=f"{int(head_or_zero()) + 1:04d}", autogenerate=True)
+
+
+def head_or_zero() -> str:
+    """Return the newest step, or 0000 before there is one."""
+    return ScriptDirectory.from_config(config()).get_current_head() or "0000"
