@@ -239,7 +239,12 @@ def _warned(case: Case, reckoning: Reckoning, old: Milestone | None, now: dateti
         return reckoning, []
     percent, at = passed[-1]
     said = f"{percent} % of the time is used; due {milestone.due_at.isoformat()}."
-    details = {"clock": milestone.clock, "cycle": milestone.cycle, "percent": percent, "due_at": milestone.due_at}
+    details = {
+        "clock": milestone.clock,
+        "cycle": milestone.cycle,
+        "percent": percent,
+        "due_at": milestone.due_at.isoformat(),
+    }
     found = _finding(case, "Warning", said, "CLK-6", at, **details)
     return replace(reckoning, milestone=replace(milestone, warned_percent=percent)), [found]
 
@@ -253,10 +258,21 @@ def _news(case: Case, reckoning: Reckoning, old: Milestone | None, run: Run) -> 
         found.append(_finding(case, "Reopened", f"Cycle {new.cycle} begins.", "REO-1", new.started_at, **where))
     if new.breached_at is not None and (old is None or old.breached_at != new.breached_at):
         said = f"Target of {new.target_seconds // 60} min missed; due {new.due_at.isoformat()}."
-        found.append(_finding(case, "Breach", said, "CLK-3", new.breached_at, due_at=new.due_at, **where))
+        found.append(_finding(case, "Breach", said, "CLK-3", new.breached_at, due_at=new.due_at.isoformat(), **where))
     if old is not None and old.met_at is None and old.due_at != new.due_at:
         said = f"Due time moved from {old.due_at.isoformat()} to {new.due_at.isoformat()}."
-        found.append(_finding(case, "DueMoved", said, "CAL-6", run.now, old=old.due_at, new=new.due_at, **where))
+        found.append(
+            _finding(
+                case,
+                "DueMoved",
+                said,
+                "CAL-6",
+                run.now,
+                old=old.due_at.isoformat(),
+                new=new.due_at.isoformat(),
+                **where,
+            )
+        )
     if new.clock == "ack" and new.met_at is not None and reckoning.act is None and not reckoning.kept:
         found.append(
             _finding(case, "ClosedUnanswered", "Closed before anybody answered.", "ACK-1", new.met_at, **where)

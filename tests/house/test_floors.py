@@ -27,6 +27,8 @@ FLOORS: dict[str, int] = {
     "sfsync.org": 4,
     "sfsync.store": 4,
     "sfsync.report": 4,
+    "sfsync.language": 4,
+    "sfsync.calendar_source": 4,
     "sfsync.sync": 5,
     "sfsync.audit": 5,
     "sfsync.runtime": 6,
@@ -59,6 +61,8 @@ FENCES: dict[str, tuple[str, ...]] = {
     "orjson": ("sfsync.localorg",),
     "click": ("sfsync.cli",),
     "rich": ("sfsync.cli",),
+    "holidays": ("sfsync.calendar_source",),
+    "babel": ("sfsync.language", "sfsync.report"),
     "random": ("sfsync.clock",),
     "secrets": ("sfsync.clock",),
 }

@@ -1,0 +1,65 @@
+"""National holidays from the ``holidays`` package: asked at publication and by the drift check, never at work.
+
+The only module that knows the package. It changes under us (decrees, corrections), which is why what it says
+becomes a ``HolidaySnapshot`` that a person publishes (CAL-6). It keeps one law: same version, same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from importlib.metadata import version
+
+import holidays
+
+from sfsync.errors import PolicyError
+from sfsync.policy import HolidayChoice
+from sfsync.rules.holiday_snapshot import DayChange, HolidaySnapshot, differences, publish
+
+YEARS_AHEAD = 2
+"""A snapshot reaches this many years beyond its publication."""
+
+
+def listed_holidays(choice: HolidayChoice, years: Iterable[int]) -> dict[date, str]:
+    """Return the national list for a choice of country, subdivision and categories; no country: no holidays.
+
+    Names are in the country's own language. Raises ``PolicyError`` for what the package does not know.
+    """
+    if choice.country is None:
+        return {}
+    try:
+        found = holidays.country_holidays(
+            choice.country, subdiv=choice.subdivision, years=list(years), categories=choice.categories
+        )
+    except (NotImplementedError, ValueError) as error:
+        where = choice.country if choice.subdivision is None else f"{choice.country}-{choice.subdivision}"
+        raise PolicyError(f"no holidays are known for {where} {'/'.join(choice.categories)}: {error}") from error
+    return dict(found.items())
+
+
+def source_name(choice: HolidayChoice) -> str:
+    """Return what a snapshot notes as its source: package, version, country, subdivision, categories."""
+    if choice.country is None:
+        return "none"
+    where = choice.country if choice.subdivision is None else f"{choice.country}-{choice.subdivision}"
+    return f"holidays {version('holidays')} {where} {'/'.join(choice.categories)}"
+
+
+def make_snapshot(choice: HolidayChoice, *, first_year: int, number: int, now: datetime) -> HolidaySnapshot:
+    """Return what would be published ``now``: from ``first_year`` to two years ahead."""
+    last_year = now.year + YEARS_AHEAD
+    return publish(
+        choice,
+        listed_holidays(choice, range(first_year, last_year + 1)),
+        first_year=first_year,
+        last_year=last_year,
+        version=number,
+        source=source_name(choice),
+        published_at=now,
+    )
+
+
+def drift(choice: HolidayChoice, published: HolidaySnapshot, *, now: datetime) -> list[DayChange]:
+    """Return how the installed package differs from what is published: a proposal for a person (CAL-6)."""
+    newest = make_snapshot(choice, first_year=published.first_year, number=published.version + 1, now=now)
+    return differences(published, newest)
