@@ -106,7 +106,7 @@ class OrgRoom:
             .group_by(link.c.object)
         )
         with self._reading() as connection:
-            return dict(connection.execute(query).tuples().all())
+            return dict(connection.execute(query).all())
 
     def facts(self, now: datetime) -> Facts | None:
         """Return what the rules must look at, or None when nothing was touched and nothing has come due."""

@@ -310,7 +310,7 @@ class Store:
             .order_by(func.min(tick.c.due_at), tick.c.name)
         )
         with self._database.reading() as connection:
-            return dict(connection.execute(query).tuples().all())
+            return dict(connection.execute(query).all())
 
     def finish_ticks(self, name: str, up_to: datetime, now: datetime, keep_days: int = 30) -> None:
         """Leave every grid point of ``name`` up to ``up_to`` done: one run answers all that were missed."""
@@ -379,7 +379,7 @@ class Store:
         """Return each pack's balance in minutes, as the database keeps it."""
         with self._database.reading(client_name) as connection:
             query = select(pack_balance.c.pack, pack_balance.c.balance_minutes).order_by(pack_balance.c.pack)
-            return dict(connection.execute(query).tuples().all())
+            return dict(connection.execute(query).all())
 
     def milestones(self, client_name: str, cases: Iterable[str] | None = None) -> dict[str, tuple[Milestone, ...]]:
         """Return each case's milestones."""
