@@ -21,13 +21,17 @@ from sfsync.policy import ClientTerms, Plans
 from sfsync.records import Case, Estimate, Finding, Pack, PackStatus, Posting, PostingKind, TimeEntry
 from sfsync.rules import figures
 from sfsync.rules.figures import AccountFigures, CaseFigures, EntryOutcome, EstimateOutcome, PackFigures
-from sfsync.rules.intake import Event, Intake, LedgerFacts, acts_of
+from sfsync.rules.intake import ACT, Event, Intake, LedgerFacts, acts_of
 from sfsync.rules.postings import Line, Standing, Target, difference, standing
 from sfsync.rules.replay import Replay
 from sfsync.rules.validity import COURTESY
 from sfsync.rules.weeks import end_of_day, local_day
 
 __all__ = ["Book", "LedgerFacts", "LedgerOutcome", "move", "settle"]
+
+
+NOT_ENTRIES = ("expire:", "fixed:", ACT)
+"""Starts of sources that are no time entry; the key of a pack is the source of its purchase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +106,18 @@ class Book:
         self._standing: dict[str, Standing] = {}
         self._expiries: dict[str, set[str]] = {}
         """Pack to the sources under which expiry was posted for it."""
+        self._bought: set[str] = set()
+        """Sources under which a purchase was posted: keys of packs."""
         self._absorb(standing(postings))
         self.intake = Intake(terms, plans, date.min, drawn={p.pack for p in postings if _draws(p)})
         self.replay = Replay(self.intake, remember=True)
         self._future: set[Event] = set()
         self._stale: set[Event] = set()
         self._fresh: set[Event] = set()
-        self._touched = _Touched()
+        self._touched = _Touched(
+            entries={key for key in self._standing if not key.startswith(NOT_ENTRIES)} - self._bought,
+            cases={key.removeprefix("fixed:") for key in self._standing if key.startswith("fixed:")},
+        )
         self._now: datetime | None = None
         self._everything = True
         self.change(
@@ -222,9 +231,8 @@ class Book:
             if key in replay.valid:
                 kind = PostingKind.COURTESY if lot.courtesy else PostingKind.PURCHASE
                 targets[key] = Target((Line(key, lot.minutes, lot.activated_on, kind),))
-        for key in intake.packs:
-            if key not in targets and key in self._standing:
-                targets[key] = Target((), "withdrawn")
+        for key in sorted(self._bought - targets.keys()):
+            targets[key] = Target((), "withdrawn")
         works = intake.works
         gone = sorted(key for key in touched.entries if key not in works)
         present = sorted((works[key].posted_at, key) for key in touched.entries if key in works)
@@ -237,7 +245,7 @@ class Book:
             source = f"fixed:{case}"
             if fixed or source in self._standing:
                 targets[source] = self._fixed_target(case, fixed)
-        for key in {**intake.packs, **self._expiries}:
+        for key in sorted({*intake.packs, *self._expiries}):
             pool = replay.pool.get(key, {})
             wanted = {f"expire:{key}:{day}": Line(key, -pool[day], day, PostingKind.EXPIRE) for day in sorted(pool)}
             for source in sorted({*wanted, *self._expiries.get(key, ())}):
@@ -278,7 +286,9 @@ class Book:
     def _absorb(self, stands: Mapping[str, Standing]) -> None:
         for source, each in stands.items():
             self._standing[source] = each
-            if source.startswith("expire:"):
+            if any(line.kind in (PostingKind.PURCHASE, PostingKind.COURTESY) for line in each.lines):
+                self._bought.add(source)
+            elif source.startswith("expire:"):
                 self._expiries.setdefault(source[7:].rpartition(":")[0], set()).add(source)
 
     def _courtesy(self, new: list[Posting], now: datetime) -> list[Pack]:
