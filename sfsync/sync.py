@@ -26,13 +26,23 @@ from sfsync.rules.evaluate import Contract, Evaluation, Facts, evaluate
 class Org(Protocol):
     """What the line needs of an org; ``sfsync.org`` provides it."""
 
-    name: str
-    organization_id: str
-    calls: int
-    """API calls made so far by this session."""
+    @property
+    def organization_id(self) -> str:
+        """The organisation that was reached."""
+        ...
 
-    def check(self, mappings: Mappings, bookmarks: Mapping[str, Bookmark]) -> None:
-        """Raise SchemaDrift if the mapping does not fit the org."""
+    @property
+    def name(self) -> str:
+        """The org's name in the settings."""
+        ...
+
+    @property
+    def calls(self) -> int:
+        """API calls made so far by this session."""
+        ...
+
+    def check(self, mappings: Mappings, bookmarks: Mapping[str, Bookmark], ids: Ids) -> None:
+        """Raise SchemaDrift if the mapping does not fit the org; the first read may travel in the same call."""
         ...
 
     def pages(self, mappings: Mappings, bookmarks: Mapping[str, Bookmark], ids: Ids) -> Iterable[Page]:
@@ -75,7 +85,7 @@ class Room(Protocol):
         """Return links that may differ from the local values and are not waiting in quarantine."""
         ...
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, plan: Plan, now: datetime) -> None:
         """Note which changes are about to be tried: one that never ends is not tried for ever (P15)."""
         ...
 
@@ -138,10 +148,11 @@ def sync_org(
     report = Report(org.name)
     before = org.calls
     bookmarks = room.bookmarks()
+    ids = Ids(org.organization_id)
     step("preflight")
-    org.check(mappings, bookmarks)
+    org.check(mappings, bookmarks, ids)
     step("extract")
-    absorb(org, room, mappings, bookmarks, bounds, report)
+    absorb(org, room, mappings, bookmarks, ids, bounds, report)
     step("evaluate")
     reckon(room, contract, now, report)
     step("plan")
@@ -153,10 +164,15 @@ def sync_org(
 
 
 def absorb(
-    org: Org, room: Room, mappings: Mappings, bookmarks: Mapping[str, Bookmark], bounds: Bounds, report: Report
+    org: Org,
+    room: Room,
+    mappings: Mappings,
+    bookmarks: Mapping[str, Bookmark],
+    ids: Ids,
+    bounds: Bounds,
+    report: Report,
 ) -> None:
     """Read what changed, merge it, and commit page by page together with the bookmark."""
-    ids = Ids(org.organization_id)
     prefixes = {mapping.object: mapping.prefix for mapping in mappings}
     known = dict(room.linked())
     for page in org.pages(mappings, bookmarks, ids):
@@ -237,7 +253,7 @@ def carry_out(org: Org, room: Room, mappings: Mappings, todo: Plan, now: datetim
     """Write the plan to the org and commit each outcome, chunk by chunk."""
     report.refused += len(todo.refused)
     report.details += todo.refused
-    room.begin(todo)
+    room.begin(todo, now)
     if todo.refused:
         room.settle((), todo.refused, now)
     chunk: list[Outcome] = []

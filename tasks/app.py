@@ -33,7 +33,14 @@ def runtime() -> Runtime:
 class Nudge(Task):  # type: ignore[misc]  # celery has no types
     """A task that may be lost, doubled or late without harm."""
 
-    def on_failure(self, exc: BaseException, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any], einfo: Any) -> None:
+    def on_failure(
+        self,
+        exc: BaseException,
+        task_id: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        einfo: Any,  # noqa
+    ) -> None:
         """Log the failure by its class; what is due stays due in the store."""
         nature = exc.next.value if isinstance(exc, SfsyncError) else Next.STOP.value
         log.error("task failed", task=self.name, args=list(args), next=nature, error=type(exc).__name__)

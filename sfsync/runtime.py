@@ -1,0 +1,392 @@
+"""The composition root: settings become a store, sessions, mappings, calendars and a clock.
+
+The only place where rooms are joined; command line and tasks ask it for one thing each. This module
+may not know SQL, Salesforce or the rules. It keeps one law: an org is synced by the one holder of its
+lease, and by nobody while it is paused.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import structlog
+
+from sfsync import schedule
+from sfsync.calendar_source import YEARS_AHEAD, listed_holidays, source_name
+from sfsync.clock import Clock, SystemClock, token
+from sfsync.errors import (
+    AccessDenied,
+    LeaseLost,
+    Next,
+    Place,
+    SettingsError,
+    SfsyncError,
+    StoreUnavailable,
+)
+from sfsync.language import language
+from sfsync.mapping import Client, Mappings, load_client, load_mappings, load_plans, standard_directory
+from sfsync.mirror.plan import Change, Outcome
+from sfsync.mirror.translate import Bookmark, Ids, Page
+from sfsync.org.extract import extract
+from sfsync.org.preflight import Preflight, preflight
+from sfsync.org.session import OrgSession
+from sfsync.org.tokens import FileTokens, TokenStore
+from sfsync.org.writeback import write_back
+from sfsync.rules.calendar import calendar_of
+from sfsync.rules.evaluate import Contract
+from sfsync.rules.holiday_snapshot import publish
+from sfsync.settings import OrgSettings, Settings, load
+from sfsync.store.embedded import EmbeddedPostgres
+from sfsync.store.lease import Lease
+from sfsync.store.store import LEASE_SECONDS, OrgRow, Store
+from sfsync.sync import Bounds, Report, sync_org
+
+log = structlog.get_logger("runtime")
+
+LONGEST_RETRY = timedelta(minutes=30)
+"""An org that keeps failing is tried at least this often."""
+FIRST_YEAR = 2015
+"""Cases as old as this are judged with the holidays of their year."""
+FIRST_RETRY = timedelta(seconds=30)
+"""Wait after the first failure; it doubles with each that follows."""
+
+
+class Runtime:
+    """Everything that is needed to work: open it, ask for one thing, close it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        clock: Clock | None = None,
+        tokens: TokenStore | None = None,
+        adapter: Callable[[str], Any] = lambda org: None,
+        server: EmbeddedPostgres | None = None,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.clock = clock or SystemClock()
+        self._tokens = tokens or FileTokens(settings.data_dir / "tokens")
+        self._adapter = adapter
+        self._server = server
+        self.mappings = load_mappings(settings.mappings_dir)
+        self.plans = load_plans(settings.mappings_dir)
+        self._clients: dict[str, Client] = {}
+        self._contracts: dict[tuple[str, str], Contract] = {}
+        self.holder = f"{socket.gethostname()}:{os.getpid()}:{token(4)}"
+        for name, org in settings.orgs.items():
+            store.add_org(self.client_name(name), name, role=org.role, organization_id=_long(org.organization_id))
+
+    @classmethod
+    def open(cls, settings: Settings | None = None, clock: Clock | None = None) -> Runtime:
+        """Return a runtime on the configured store, or on an embedded server where none is configured.
+
+        Raises ConfigError before anything is started, StoreUnavailable if the store's schema is not the
+        one this version needs.
+        """
+        settings = settings or load()
+        load_mappings(settings.mappings_dir)
+        load_plans(settings.mappings_dir)
+        server = None
+        url = settings.store.url
+        if url is None:
+            server = EmbeddedPostgres(settings.data_dir)
+            server.open()
+            url = server.url
+        store = Store(url, service_role=settings.store.service_role)
+        try:
+            if server is not None:
+                store.upgrade()
+            elif problems := store.check():
+                raise StoreUnavailable("; ".join(problems))
+            return cls(settings, store, clock=clock, server=server)
+        except BaseException:
+            store.close()
+            if server is not None:
+                server.close()
+            raise
+
+    def close(self) -> None:
+        """Close the store, and leave the embedded server to whoever still uses it."""
+        self.store.close()
+        if self._server is not None:
+            self._server.close()
+
+    def __enter__(self) -> Runtime:
+        """Return the runtime itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the runtime."""
+        self.close()
+
+    # --- who there is ---------------------------------------------------------------------------
+
+    def org(self, name: str) -> OrgSettings:
+        """Return the settings of an org; SettingsError names those there are."""
+        if name not in self.settings.orgs:
+            known = ", ".join(sorted(self.settings.orgs)) or "none yet"
+            raise SettingsError(
+                f"there is no org {name!r}; there are: {known}", Place("sfsync.toml", None, f"orgs.{name}")
+            )
+        return self.settings.orgs[name]
+
+    def client_name(self, org: str) -> str:
+        """Return the name of the client whose org this is."""
+        return self.org(org).client or org
+
+    def client(self, name: str) -> Client:
+        """Return a client's terms and mappings; a ConfigError names the file that is missing or wrong."""
+        if name not in self._clients:
+            self._clients[name] = load_client(self._overlay(name), self.mappings, self.plans)
+        return self._clients[name]
+
+    def _overlay(self, name: str) -> Path:
+        shapes = self.settings.mappings_dir or standard_directory()
+        for directory in (self.settings.clients_dir, shapes / "clients"):
+            if directory is not None and (directory / f"{name}.yaml").exists():
+                return directory / f"{name}.yaml"
+        wanted = (self.settings.clients_dir or shapes / "clients") / f"{name}.yaml"
+        raise SettingsError(f"client {name!r} has no file", Place(str(wanted)))
+
+    def contract(self, name: str) -> Contract:
+        """Return what a client was promised, on the published holidays of its calendar (CAL-6)."""
+        terms = self.client(name).terms
+        days = self._holidays(name)
+        fingerprint = repr(sorted(days))
+        if (name, fingerprint) not in self._contracts:
+            covers = {
+                cover_name: calendar_of(
+                    cover,
+                    terms.time_zone,
+                    holidays=days if cover.holidays else None,
+                    half_days=terms.holidays.half_days if cover.holidays else None,
+                    confirmed_through_year=terms.holidays.confirmed_through_year,
+                )
+                for cover_name, cover in self.plans.covers.items()
+            }
+            self._contracts[name, fingerprint] = Contract(terms, self.plans, covers, language(terms.languages[0]))
+        return self._contracts[name, fingerprint]
+
+    def _holidays(self, name: str) -> dict[date, str]:
+        """Return the published holidays; a year that nobody published yet is taken from the library once (CAL-6)."""
+        choice = self.client(name).terms.holidays
+        now = self.clock.now()
+        published = self.store.snapshots(name)
+        for year in range(FIRST_YEAR, now.year + YEARS_AHEAD + 1):
+            if year not in published:
+                fresh = publish(
+                    choice,
+                    listed_holidays(choice, [year]),
+                    first_year=year,
+                    last_year=year,
+                    version=1,
+                    source=source_name(choice),
+                    published_at=now,
+                )
+                self.store.publish_snapshot(
+                    name, year, fresh.days, source=fresh.source, digest=fresh.fingerprint, now=now
+                )
+                published[year] = dict(fresh.days)
+        return {day: label for days in published.values() for day, label in days.items()}
+
+    def session(self, org: str) -> OrgSession:
+        """Return the way to an org, not logged in yet; the organisation that was pinned is demanded."""
+        settings = self.org(org)
+        pinned = settings.organization_id or self._row(org).organization_id
+        return OrgSession(
+            org,
+            settings.model_copy(update={"organization_id": pinned}),
+            clock=self.clock,
+            tokens=self._tokens,
+            adapter=self._adapter(org),
+            seed=self.holder,
+        )
+
+    def _row(self, org: str) -> OrgRow:
+        client = self.client_name(org)
+        return next(row for row in self.store.orgs() if (row.client, row.org) == (client, org))
+
+    # --- one run --------------------------------------------------------------------------------
+
+    def sync(self, org: str, *, confirmed: bool = False, step: Callable[[str], None] = lambda _: None) -> Report:
+        """Run the line over one org and return what was done.
+
+        Raises LeaseLost while another run holds the org, AccessDenied while it is paused, and what the
+        stages raise; an error that asks for it pauses the org. The run is on record either way.
+        """
+        name = self.client_name(org)
+        settings, client = self.org(org), self.client(name)
+        row = self._row(org)
+        if row.state == "paused" and not confirmed:
+            raise AccessDenied(f"org {org} is paused: {row.reason}", advice=f"sfsync org resume {org}")
+        with self._held(name, org) as lease:
+            run = self.store.begin_run(name, org, self.clock.now())
+
+            def stage(what: str) -> None:
+                self.store.renew(lease)
+                self.store.stage(name, run, what)
+                step(what)
+
+            try:
+                session = self.session(org)
+                self.store.pin(name, org, session.organization_id)
+                report = sync_org(
+                    Reach(session, lambda: self.store.renew(lease), self.clock),
+                    self.store.room(name, org, client.mappings, lease),
+                    client.mappings,
+                    self.contract(name),
+                    now=self.clock.now(),
+                    bounds=Bounds(settings.max_changes, settings.max_vanished_percent, confirmed=confirmed),
+                    step=stage,
+                )
+            except LeaseLost:
+                raise
+            except SfsyncError as bad:
+                self.store.end_run(name, run, self.clock.now(), error=str(bad))
+                if bad.next is Next.PAUSE_ORG:
+                    self.store.pause(name, org, str(bad))
+                raise
+            self.store.end_run(name, run, self.clock.now(), counts=counts(report))
+            if confirmed and row.state == "paused":
+                self.store.resume(name, org)
+            usage = session.budget.usage
+            self.store.add_calls(
+                name,
+                org,
+                self.clock.now().date(),
+                report.calls,
+                self.clock.now(),
+                used=usage.used if usage else None,
+                allowed=usage.allowed if usage else None,
+            )
+            return report
+
+    @contextmanager
+    def _held(self, client: str, org: str) -> Iterator[Lease]:
+        lease = self.store.acquire(client, org, self.holder)
+        if lease is None:
+            holder = self._row(org).holder or "another run"
+            raise LeaseLost(
+                f"org {org} is being synced by {holder}; wait until it ends, at most {LEASE_SECONDS} s after a crash"
+            )
+        try:
+            yield lease
+        finally:
+            self.store.release(lease)
+
+    # --- what is due ----------------------------------------------------------------------------
+
+    def due(self) -> list[str]:
+        """Write down every grid point that has passed and return the orgs that owe a run, longest first."""
+        now = self.clock.now()
+        for org, settings in self.settings.orgs.items():
+            zone = self.client(self.client_name(org)).terms.time_zone
+            for point in (
+                schedule.nightly(f"nightly:{org}", settings.nightly, zone, now),
+                schedule.every(
+                    f"between:{org}", settings.every_minutes, now, schedule.spread(org, settings.every_minutes * 60)
+                ),
+            ):
+                self.store.write_tick(point.name, point.due_at)
+        owing = dict.fromkeys(name.partition(":")[2] for name in self.store.due_ticks())
+        states = {row.org: row for row in self.store.orgs()}
+        return [org for org in owing if org in states and self._may_run(states[org], now)]
+
+    def _may_run(self, row: OrgRow, now: datetime) -> bool:
+        """An org that is paused, being worked on, or waiting after failures is left alone."""
+        if row.org not in self.settings.orgs or row.state == "paused" or row.holder is not None:
+            return False
+        wait = timedelta(0)
+        for run in self.store.runs(row.client, row.org, limit=8):
+            if run.state != "failed":
+                break
+            wait = min(LONGEST_RETRY, wait * 2 if wait else FIRST_RETRY)
+        newest = self.store.runs(row.client, row.org, limit=1)
+        return not newest or not wait or (newest[0].ended_at or now) + wait <= now
+
+    def sync_if_due(self, org: str) -> Report | None:
+        """Sync ``org`` if it owes a run and nobody is at it; one run answers every grid point that was missed."""
+        owed = {name: at for name, at in self.store.due_ticks().items() if name.partition(":")[2] == org}
+        if not owed or not self._may_run(self._row(org), self.clock.now()):
+            return None
+        try:
+            report = self.sync(org)
+        except LeaseLost:
+            return None
+        for name, at in owed.items():
+            self.store.finish_ticks(name, at, self.clock.now())
+        return report
+
+    def sweep(self) -> list[str]:
+        """Make every org due whose client has a deadline that has come; return them."""
+        now = self.clock.now()
+        clients = set(self.store.due_clients(now))
+        orgs = [org for org in self.settings.orgs if self.client_name(org) in clients]
+        for org in orgs:
+            self.store.write_tick(f"deadline:{org}", now.replace(second=0))
+        return orgs
+
+
+class Reach:
+    """An org as the line sees it: a session, with the lease renewed while the work goes on."""
+
+    def __init__(self, session: OrgSession, renew: Callable[[], None], clock: Clock) -> None:
+        self._session = session
+        self._renew = renew
+        self._clock = clock
+        self._renewed_at = clock.monotonic()
+        self._checked: Preflight | None = None
+        self.name = session.name
+
+    @property
+    def organization_id(self) -> str:
+        """The organisation that was reached; logs in if nobody did."""
+        return self._session.organization_id
+
+    @property
+    def calls(self) -> int:
+        """API calls so far."""
+        return self._session.calls.api
+
+    def check(self, mappings: Mappings, bookmarks: Mapping[str, Bookmark], ids: Ids) -> None:
+        """Raise SchemaDrift if the mapping does not fit the org."""
+        self._checked = preflight(self._session, mappings, bookmarks, ids)
+
+    def pages(self, mappings: Mappings, bookmarks: Mapping[str, Bookmark], ids: Ids) -> Iterable[Page]:
+        """Yield what changed, after ``check``."""
+        assert self._checked is not None
+        return self._beating(extract(self._session, mappings, bookmarks, ids, self._checked))
+
+    def write(self, mappings: Mappings, changes: tuple[Change, ...]) -> Iterable[Outcome]:
+        """Carry out ``changes``: one outcome each."""
+        return self._beating(write_back(self._session, mappings, changes))
+
+    def _beating(self, items: Iterable[Any]) -> Iterator[Any]:
+        for item in items:
+            if self._clock.monotonic() - self._renewed_at > LEASE_SECONDS / 3:
+                self._renew()
+                self._renewed_at = self._clock.monotonic()
+            yield item
+
+
+def counts(report: Report) -> dict[str, Any]:
+    """Return the numbers of a report, as a run keeps them."""
+    return {name: value for name, value in asdict(report).items() if name not in ("org", "details")}
+
+
+def _long(organization_id: str | None) -> str | None:
+    from sfsync.mirror.translate import long_id
+
+    return long_id(organization_id) if organization_id else None
