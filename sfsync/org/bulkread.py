@@ -1,0 +1,140 @@
+"""A large read through Bulk query jobs, streamed, with a checkpoint after every page of rows.
+
+First the records, then each kind of their events, because Bulk knows no child subqueries. This module may not know
+where pages go. It keeps one law: a load that was killed goes on behind the last page that was absorbed, and no more
+than one page is ever in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from sfsync.errors import OrgError
+from sfsync.mirror.translate import Bookmark, Page, Seen, parse_instant
+from sfsync.org import bulk
+from sfsync.org.faults import OutcomeUnknown
+from sfsync.org.place import Place, instant, since, written
+from sfsync.org.rows import EventSource, RowReader
+from sfsync.org.session import OrgSession
+from sfsync.org.soql import Select, compare
+
+log = logging.getLogger("sfsync.org")
+
+PAGE_ROWS = 2_000
+"""Rows of one page handed out: one transaction of the store."""
+RESULT_ROWS = 250_000
+"""Rows asked for in one results call: a million rows are four calls, streamed."""
+MAX_RESTARTS = 3
+_GONE = frozenset(("NOT_FOUND", "INVALIDJOB", "INVALIDJOBID", "INVALIDJOBSTATE", "INVALID_QUERY_LOCATOR"))
+
+
+@dataclass(slots=True)
+class Load:
+    """One object's large read."""
+
+    reader: RowReader
+    bookmark: Bookmark
+    upto: datetime
+    place: Place
+    overlap: timedelta
+    expected: int
+
+    def pages(self, session: OrgSession) -> Iterator[Page]:
+        """Yield the object's pages; the last one moves the bookmark and clears the checkpoint."""
+        upto = self.place.upto or written(self.upto)
+        parts = 1 + len(self.reader.sources)
+        place = replace(self.place, upto=upto, stamp="", sf_id="")
+        restarts = 0
+        while place.part < parts:
+            try:
+                if not place.job:
+                    job = bulk.start_query(session, str(self._query(place.part)))
+                    place = replace(place, job=job.id, locator="", row=0)
+                    yield self._page((), place)
+                for page, reached in self._results(session, place):
+                    yield page
+                    place = reached
+                place = Place(upto=upto, part=place.part + 1)
+            except (bulk.JobFailed, OutcomeUnknown, OrgError) as bad:
+                restarts += 1
+                if restarts > MAX_RESTARTS or not _worth_another(bad):
+                    raise
+                log.warning("%s: %s: the load goes on from its checkpoint", self.reader.mapping.object, bad)
+                if not isinstance(bad, OutcomeUnknown):
+                    place = Place(upto=upto, part=place.part)
+                session.wait(restarts)
+        before = self.bookmark.read_to
+        done = instant(upto)
+        final = replace(self.bookmark, read_to=max(before, done) if before else done, checkpoint="")
+        yield Page(self.reader.mapping.object, (), final)
+
+    def _page(self, seen: Sequence[Seen], place: Place) -> Page:
+        name = self.reader.mapping.object
+        return Page(name, tuple(seen), replace(self.bookmark, checkpoint=str(place)))
+
+    def _query(self, part: int) -> Select:
+        """Return the query of a part: no order, so that Salesforce may read in pieces."""
+        records = self.reader.select(*since(self.bookmark, Place(), self.overlap), events=False)
+        if part == 0:
+            return replace(records, order=())
+        source = self.reader.sources[part - 1]
+        above = [f"{source.above}.SystemModstamp"]
+        where = source.where
+        if self.bookmark.read_to is not None:
+            cut = compare(above[0], ">=", self.bookmark.read_to - self.overlap)
+            where = f"{where} AND {cut}" if where else cut
+        return Select((*source.fields, source.parent, *above), source.child, where)
+
+    def _results(self, session: OrgSession, place: Place) -> Iterator[tuple[Page, Place]]:
+        """Yield each page of a job's results from ``place`` on, with the place behind it."""
+        if not place.locator and not place.row:
+            job = bulk.wait_for(session, "query", place.job, self.expected)
+            if job.state != "JobComplete":
+                raise bulk.failure(job)
+        locator, skip = place.locator, place.row
+        while True:
+            found = bulk.results(session, place.job, locator, RESULT_ROWS)
+            read = self._row_reader(place.part, found.header)
+            rows = islice(found.rows, skip, None) if skip else found.rows
+            row = skip
+            while chunk := list(islice(rows, PAGE_ROWS)):
+                row += len(chunk)
+                here = replace(place, locator=locator, row=row)
+                yield self._page([s for r in chunk if (s := read(r)) is not None], here), here
+            if not found.following:
+                return
+            locator, skip = found.following, 0
+
+    def _row_reader(self, part: int, header: Sequence[str]) -> Callable[[Sequence[str]], Seen | None]:
+        if part == 0:
+            return self.reader.from_csv(header)
+        return self._event_reader(self.reader.sources[part - 1], header)
+
+    def _event_reader(self, source: EventSource, header: Sequence[str]) -> Callable[[Sequence[str]], Seen | None]:
+        """Return a reader of event rows: each becomes a sight of its record that shows nothing but the event.
+
+        A record that this load did not show was created after it began: the next poll reads it with its events.
+        """
+        names = list(header)
+
+        def read(row: Sequence[str]) -> Seen | None:
+            cells: dict[str, Any] = dict(zip(names, row, strict=True))
+            sf_id = cells[source.parent]
+            key = self.reader.key_of(sf_id)
+            if key is None:
+                return None
+            cells["CreatedBy"] = {"Username": cells.get("CreatedBy.Username", "")}
+            stamp = parse_instant(cells[f"{source.above}.SystemModstamp"])
+            event = self.reader.event(source, key, cells)
+            return Seen(self.reader.mapping.object, sf_id, key, {}, stamp, events=(event,))
+
+        return read
+
+
+def _worth_another(bad: OrgError) -> bool:
+    return isinstance(bad, bulk.JobFailed | OutcomeUnknown) or bad.code.upper() in _GONE

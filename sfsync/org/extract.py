@@ -1,0 +1,200 @@
+"""Everything that changed in an org, page by page, each page with the bookmark that is true once it was absorbed.
+
+This module may not know what the records mean or where they are kept. It keeps one law: no record is skipped, however
+long its transaction ran and wherever the reading was cut short; what is read twice is read twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sfsync.errors import RecordRejected, SchemaDrift
+from sfsync.mapping import Mappings
+from sfsync.mirror.translate import Bookmark, Ids, Page, Seen, long_id
+from sfsync.org import bulkread, paging, poll, soql
+from sfsync.org.composite import Sub, SubAnswer, read_all
+from sfsync.org.paging import Pager, Row
+from sfsync.org.place import Place, instant, since, written
+from sfsync.org.preflight import Preflight
+from sfsync.org.rows import RowReader
+from sfsync.org.session import OrgSession
+from sfsync.org.soql import among, query_path
+
+log = logging.getLogger("sfsync.org")
+
+BY_ID = 200
+"""Records asked for by id in one query."""
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One object being read."""
+
+    reader: RowReader
+    bookmark: Bookmark
+    """As it was when the run began, with the schema that preflight saw."""
+    upto: datetime
+    place: Place
+    pager: Pager
+    asked: bool = False
+    """The first page was asked for."""
+    watched: frozenset[str] | None = None
+    """What ``updated`` named, where the object was watched and not queried."""
+    gone: dict[str, datetime] = field(default_factory=dict)
+    """Known records that ``deleted`` named and that nothing confirms yet."""
+    by_id: list[Row] = field(default_factory=list)
+    hard_deleted: list[tuple[str, datetime]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.reader.mapping.object
+
+    def finished(self) -> Bookmark:
+        """The bookmark once everything of this run was absorbed; it never goes back."""
+        before = self.bookmark.read_to
+        upto = instant(self.place.upto) if self.place.upto else self.upto
+        return replace(self.bookmark, read_to=max(before, upto) if before else upto, checkpoint="")
+
+    def behind(self, last: Seen) -> Bookmark:
+        """The bookmark once everything up to ``last`` was absorbed."""
+        upto = self.place.upto or written(self.upto)
+        place = Place(upto=upto, stamp=written(last.stamp), sf_id=last.sf_id)
+        return replace(self.bookmark, checkpoint=str(place))
+
+
+def extract(
+    session: OrgSession,
+    mappings: Mappings,
+    bookmarks: Mapping[str, Bookmark],
+    ids: Ids,
+    checked: Preflight,
+    *,
+    overlap: timedelta | None = None,
+) -> Iterator[Page]:
+    """Yield what changed since ``bookmarks``, parents before children; ``ids`` learns every record seen.
+
+    Each page is to be absorbed in one transaction with its bookmark. The last page of an object moves its bookmark to
+    what is complete by the org's own word; earlier pages carry a checkpoint from which a run that was cut short goes
+    on. A quiet org costs no call beyond the one that preflight made. Raises OrgError; pages yielded before stay true.
+    """
+    try:
+        yield from _extract(session, mappings, bookmarks, ids, checked, overlap)
+    except RecordRejected as bad:  # a query that the org refuses although the describe was right
+        raise SchemaDrift(session.name, [" ".join(bad.message.split())]) from None
+
+
+def _extract(
+    session: OrgSession,
+    mappings: Mappings,
+    bookmarks: Mapping[str, Bookmark],
+    ids: Ids,
+    checked: Preflight,
+    overlap: timedelta | None,
+) -> Iterator[Page]:
+    overlap = overlap or timedelta(seconds=session.settings.overlap_seconds)
+    reading = poll.readers(mappings, checked.seen, ids, session.user_id)
+    opening = checked.opening or poll.open_run(session, reading, bookmarks, overlap=overlap)
+    schema = checked.schema_seen
+    work = [
+        _begin(reader, replace(bookmarks.get(name) or Bookmark(name), schema_seen=schema[name]), opening, overlap)
+        for name, reader in reading.items()
+    ]
+    _ask_first_pages(session, work)
+    _ask_by_id(session, [one for one in work if one.pager.done and not one.place.job])
+    for position, one in enumerate(work):
+        if one.place.job or one.pager.total > session.settings.bulk_above_rows:
+            load = bulkread.Load(one.reader, one.bookmark, one.upto, one.place, overlap, one.pager.total)
+            yield from load.pages(session)
+        else:
+            yield from _pages(session, one, [other.pager for other in work[position + 1 :]])
+
+
+def _begin(reader: RowReader, bookmark: Bookmark, opening: poll.Opening, overlap: timedelta) -> _Reading:
+    name = reader.mapping.object
+    place = Place.parse(bookmark.checkpoint)
+    pager = Pager(reader.select(*since(bookmark, place, overlap)))
+    one = _Reading(reader, bookmark, opening.upto, place, pager)
+    if bookmark.read_to is not None:
+        named = opening.deleted.get(name, {})
+        one.gone = {sf_id: named[sf_id] for sf_id in reader.known(named)}
+    if name in opening.queries:
+        pager.take([pager.first()], [opening.queries[name]])
+        one.asked = True
+    elif len(opening.changed.get(name, ())) <= BY_ID:
+        one.watched = opening.changed.get(name)
+    return one
+
+
+def _ask_first_pages(session: OrgSession, work: Sequence[_Reading]) -> None:
+    """Query the objects that the opening had no room for, five to a call."""
+    late = [one for one in work if not one.asked and one.watched is None and not one.place.job]
+    answers = read_all(session, [one.pager.first() for one in late])
+    for one, answer in zip(late, answers, strict=True):
+        one.pager.take([one.pager.first()], [answer])
+        one.asked = True
+
+
+def _ask_by_id(session: OrgSession, work: Sequence[_Reading]) -> None:
+    """Read what ``updated`` and ``deleted`` named and no page shows, five queries to a call.
+
+    What was named deleted and cannot be found by its id at all is gone for good (confirmed before it is believed).
+    """
+    asked: list[tuple[_Reading, list[str]]] = []
+    for one in work:
+        for rows in one.pager.ready:
+            _forget_shown(one, rows)
+        wanted = sorted({*(one.watched or ()), *one.gone})
+        asked += [(one, list(part)) for part in soql.chunked(wanted, BY_ID)]
+    answers = read_all(session, [_by_id(one, part) for one, part in asked])
+    for (one, part), answer in zip(asked, answers, strict=True):
+        rows = _all_rows(session, answer)
+        one.by_id += rows
+        found = {long_id(str(row["Id"])) for row in rows}
+        one.hard_deleted += [(i, one.gone[i]) for i in part if i in one.gone and i not in found]
+    for one in work:
+        one.gone = {}
+
+
+def _forget_shown(one: _Reading, rows: Sequence[Row]) -> None:
+    """A record that a page shows needs no look-up by id, be it in the recycle bin or alive again."""
+    if one.gone:
+        for row in rows:
+            one.gone.pop(long_id(str(row["Id"])), None)
+
+
+def _by_id(one: _Reading, sf_ids: Sequence[str]) -> Sub:
+    return Sub("GET", query_path(one.reader.select(among("Id", sf_ids)), all_rows=True), kind="query")
+
+
+def _all_rows(session: OrgSession, answer: SubAnswer) -> list[Row]:
+    rows, following = paging.rows_of(answer.checked().body)
+    while following is not None:
+        more, following = paging.rows_of(session.read(following).body)
+        rows = [*rows, *more]
+    return rows
+
+
+def _pages(session: OrgSession, one: _Reading, others: Sequence[Pager]) -> Iterator[Page]:
+    """Yield the pages of one object; the last one also shows what was read by id and moves the bookmark."""
+
+    def child_rows(_relationship: str, value: Row) -> Iterator[Row]:
+        return paging.children(session, value)
+
+    held: list[Seen] = []
+    pager = one.pager
+    while pager.ready or not pager.done:
+        if not pager.ready:
+            paging.fetch(session, pager, others)
+            continue
+        if held:
+            yield Page(one.name, tuple(held), one.behind(held[-1]))
+        rows = pager.ready.popleft()
+        _forget_shown(one, rows)
+        held = [one.reader.from_json(row, child_rows) for row in rows]
+    if one.gone:
+        _ask_by_id(session, [one])
+    shown = [*held, *(one.reader.from_json(row, child_rows) for row in one.by_id)]
+    yield Page(one.name, tuple(shown), one.finished(), tuple(one.hard_deleted))

@@ -1,0 +1,283 @@
+"""Rows of an org as records seen: what to select, and how a row of JSON or CSV is read.
+
+This module may not know how rows travel. It keeps one law: a value that cannot be read is left out with a word in the
+log, and never becomes null.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sfsync.mapping import FieldType, ObjectMapping
+from sfsync.mirror.translate import (
+    Ids,
+    Seen,
+    Untranslatable,
+    Wire,
+    derived_key,
+    long_id,
+    parse_instant,
+    selected,
+    wire_from_csv,
+    wire_from_json,
+)
+from sfsync.org.schema import REVISION, ObjectSeen
+from sfsync.org.soql import Select, compare, either
+from sfsync.records import CaseEvent
+
+log = logging.getLogger("sfsync.org")
+
+ORDER = ("SystemModstamp", "Id")
+_KEY = re.compile(r"[a-z]{2,4}:[A-Za-z0-9][A-Za-z0-9:._\-]{0,79}")
+_SYSTEM_USER = re.compile(r"^[a-z]+@00d[a-z0-9]{12,15}$", re.IGNORECASE)
+"""Automation's own users (``autoproc@00d..``, ``cloud@00d..``): their mail domain is the org's id."""
+_TEXT = frozenset(("text", "textarea", "longtext", "picklist", "autonumber"))
+_NO_FIELDS: Mapping[str, Any] = {}
+
+Convert = Callable[[Any], Wire]
+
+
+@dataclass(frozen=True, slots=True)
+class EventSource:
+    """One kind of child rows: how they are asked for below their record, and alone in bulk."""
+
+    kind: str
+    relationship: str
+    child: str
+    """The object that holds them."""
+    parent: str
+    """Its lookup to the record."""
+    above: str
+    """The relationship of that lookup, for conditions on the record."""
+    fields: tuple[str, ...]
+    where: str
+
+    def below(self) -> Select:
+        """Return the child subquery."""
+        return Select(self.fields, self.relationship, self.where)
+
+
+def event_sources(mapping: ObjectMapping) -> tuple[EventSource, ...]:
+    """Return the child rows that ``mapping`` wants, the field history first."""
+    made = []
+    base = ("Id", "CreatedDate", "CreatedById", "CreatedBy.Username")
+    custom = mapping.object.endswith("__c")
+    if mapping.events.history:
+        tracked = [f.api for f in mapping.fields.values() if f.history]
+        child = mapping.object.removesuffix("__c") + "__History" if custom else f"{mapping.object}History"
+        parent, above = ("ParentId", "Parent") if custom else (f"{mapping.object}Id", mapping.object)
+        where = either(*(compare("Field", "=", api) for api in tracked)) if tracked else ""
+        fields = (*base, "Field", "OldValue", "NewValue")
+        made.append(EventSource("field", mapping.events.history, child, parent, above, fields, where))
+    if mapping.events.comments:
+        where = compare("IsPublished", "=", True)
+        made.append(EventSource("comment", mapping.events.comments, "CaseComment", "ParentId", "Parent", base, where))
+    if mapping.events.emails:
+        where = compare("Incoming", "=", False)
+        made.append(EventSource("email", mapping.events.emails, "EmailMessage", "ParentId", "Parent", base, where))
+    return tuple(made)
+
+
+class RowReader:
+    """Reads rows of one object of one org."""
+
+    def __init__(self, mapping: ObjectMapping, seen: ObjectSeen, ids: Ids, user_id: str) -> None:
+        self.mapping = mapping
+        self.seen = seen
+        self.sources = event_sources(mapping)
+        self._ids = ids
+        self._user_id = user_id
+        self._local_names = {f.api: f.name for f in mapping.fields.values()}
+        self._json: list[tuple[str, str, Convert]] = [
+            (f.name, f.api, _reader(f.type, wire_from_json)) for f in selected(mapping)
+        ]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Everything selected, each once: the mapped fields and what every record needs."""
+        extra = ["Id", "SystemModstamp", "CreatedDate", "IsDeleted"]
+        extra += ["LastModifiedBy.Username"] if self.seen.authored else []
+        extra += [self.mapping.key] if self.mapping.key else []
+        extra += [REVISION] if self.seen.revision else []
+        extra += ["MasterRecordId"] if self.seen.merges else []
+        return tuple(dict.fromkeys([*extra, *(f.api for f in selected(self.mapping))]))
+
+    def select(self, *conditions: str, events: bool = True) -> Select:
+        """Return the query for the rows that meet ``conditions``, in the order of (SystemModstamp, Id)."""
+        children = tuple(s.below() for s in self.sources) if events else ()
+        return Select(self.columns, self.mapping.object, order=ORDER, children=children).having(*conditions)
+
+    # --- JSON ---------------------------------------------------------------------------------------
+
+    def from_json(self, row: Mapping[str, Any], children: Callable[[str, Mapping[str, Any]], Any]) -> Seen:
+        """Return the record in a row of a query answer.
+
+        ``children(relationship, value)`` gives all rows of a child subquery, further pages included.
+        """
+        wire: dict[str, Wire] = {}
+        for name, api, convert in self._json:
+            try:
+                wire[name] = convert(row[api])
+            except (KeyError, Untranslatable) as bad:
+                self._left_out(name, row.get("Id"), bad)
+        author = row.get("LastModifiedBy")
+        sf_id = long_id(str(row["Id"]))
+        key = self._key(sf_id, row.get(self.mapping.key) if self.mapping.key else None)
+        return Seen(
+            object=self.mapping.object,
+            sf_id=sf_id,
+            key=key,
+            wire=wire,
+            stamp=parse_instant(str(row["SystemModstamp"])),
+            created_at=parse_instant(str(row["CreatedDate"])) if row.get("CreatedDate") else None,
+            deleted=bool(row.get("IsDeleted")),
+            merged_into=row.get("MasterRecordId") or None,
+            revision=int(row.get(REVISION) or 0),
+            events=self._events(key, row, children) if self.sources else (),
+            modified_by=str((author or _NO_FIELDS).get("Username") or ""),
+        )
+
+    def _events(
+        self, key: str, row: Mapping[str, Any], children: Callable[[str, Mapping[str, Any]], Any]
+    ) -> tuple[CaseEvent, ...]:
+        found: list[CaseEvent] = []
+        for source in self.sources:
+            value = row.get(source.relationship)
+            if value:
+                found += [self.event(source, key, child) for child in children(source.relationship, value)]
+        found.sort(key=lambda e: (e.at, e.event_id))
+        return tuple(found)
+
+    def event(self, source: EventSource, key: str, row: Mapping[str, Any]) -> CaseEvent:
+        """Return the event in one child row (JSON form)."""
+        username = str((row.get("CreatedBy") or _NO_FIELDS).get("Username") or "")
+        api = str(row.get("Field") or "")
+        return CaseEvent(
+            case=key,
+            event_id=str(row["Id"]),
+            kind=source.kind,
+            field=self._local_names.get(api, api) if source.kind == "field" else "",
+            old=_shown(row.get("OldValue")),
+            new=_shown(row.get("NewValue")),
+            at=parse_instant(str(row["CreatedDate"])),
+            by=username,
+            by_service=row.get("CreatedById") == self._user_id or bool(_SYSTEM_USER.match(username)),
+        )
+
+    # --- CSV ----------------------------------------------------------------------------------------
+
+    def from_csv(self, header: Sequence[str]) -> Callable[[Sequence[str]], Seen]:
+        """Return a reader of the rows below ``header``; Untranslatable if a wanted column is not there."""
+        at = {name.lower(): index for index, name in enumerate(header)}
+        missing = [c for c in self.columns if c.lower() not in at]
+        if missing:
+            raise Untranslatable(f"the file has no column {', '.join(missing)}")
+        readers = [
+            (f.name, at[f.api.lower()], _reader(f.type, wire_from_csv, csv=True)) for f in selected(self.mapping)
+        ]
+        sf_id_at, stamp_at, created_at, deleted_at = (
+            at[c] for c in ("id", "systemmodstamp", "createddate", "isdeleted")
+        )
+        key_at = at[self.mapping.key.lower()] if self.mapping.key else None
+        revision_at = at[REVISION.lower()] if self.seen.revision else None
+        master_at = at["masterrecordid"] if self.seen.merges else None
+        author_at = at["lastmodifiedby.username"] if self.seen.authored else None
+        sobject = self.mapping.object
+
+        def read(row: Sequence[str]) -> Seen:
+            wire: dict[str, Wire] = {}
+            for name, index, convert in readers:
+                try:
+                    wire[name] = convert(row[index])
+                except Untranslatable as bad:
+                    self._left_out(name, row[sf_id_at], bad)
+            sf_id = row[sf_id_at]
+            return Seen(
+                object=sobject,
+                sf_id=sf_id,
+                key=self._key(sf_id, row[key_at] if key_at is not None else None),
+                wire=wire,
+                stamp=parse_instant(row[stamp_at]),
+                created_at=parse_instant(row[created_at]) if row[created_at] else None,
+                deleted=row[deleted_at].lower() == "true",
+                merged_into=(row[master_at] or None) if master_at is not None else None,
+                revision=int(float(row[revision_at] or 0)) if revision_at is not None else 0,
+                modified_by=row[author_at] if author_at is not None else "",
+            )
+
+        return read
+
+    # --- keys ---------------------------------------------------------------------------------------
+
+    def _key(self, sf_id: str, external: Any) -> str:
+        """Return the record's key, and remember which id it stands for.
+
+        A record seen before keeps its key, whatever a person wrote into the key field since.
+        """
+        known = self._ids.to_key.get(sf_id)
+        if known is not None:
+            return known
+        text = str(external or "")
+        ours = text.startswith(self.mapping.prefix + ":") and _KEY.fullmatch(text) is not None
+        key = text if ours else derived_key(self.mapping.prefix, self._ids.organization_id, sf_id)
+        self._ids.add(sf_id, key)
+        return key
+
+    def key_of(self, sf_id: str) -> str | None:
+        """Return the key of a record of this org that was seen before, or None."""
+        return self._ids.to_key.get(sf_id)
+
+    def known(self, ids: Iterable[str]) -> list[str]:
+        """Return those of ``ids`` that were seen before."""
+        return [i for i in ids if i in self._ids.to_key]
+
+    def _left_out(self, name: str, sf_id: object, bad: Exception) -> None:
+        why = "it was not in the answer" if isinstance(bad, KeyError) else str(bad)
+        log.warning("%s %s: field %s left out: %s", self.mapping.object, sf_id, name, why)
+
+
+def _shown(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def _reader(kind: FieldType, general: Callable[[FieldType, Any], Wire], *, csv: bool = False) -> Convert:
+    """Return ``general`` for one field type, with a short way for the plain cases that gives the same values."""
+    if kind.kind in _TEXT:
+        return _text_cell if csv else _text_json
+    if kind.kind == "datetime":
+
+        def instant(value: Any) -> Wire:
+            if isinstance(value, str) and value[19:] in (".000+0000", ".000Z") and value[10:11] == "T":
+                return f"{value[:19]}Z"
+            return general(kind, value)
+
+        return instant
+    if kind.kind in ("lookup", "user"):
+
+        def reference(value: Any) -> Wire:
+            if isinstance(value, str) and len(value) == 18 and value.isascii() and value.isalnum():
+                return value
+            return general(kind, value)
+
+        return reference
+    if kind.kind == "checkbox" and not csv:
+
+        def box(value: Any) -> Wire:
+            return value if value is True or value is False else general(kind, value)
+
+        return box
+    return lambda value: general(kind, value)
+
+
+def _text_json(value: Any) -> Wire:
+    return None if value is None else (str(value) or None)
+
+
+def _text_cell(value: Any) -> Wire:
+    return value or None
