@@ -37,11 +37,11 @@ def test_an_upgrade_of_a_newest_schema_changes_nothing(database_url: str) -> Non
     assert store.check() == []
 
 
-def test_an_empty_database_is_told_what_to_do(database_url: str) -> None:
-    with psycopg.connect(database_url, autocommit=True) as connection:
+def test_an_empty_database_is_told_what_to_do(own_database_url: str) -> None:
+    with psycopg.connect(own_database_url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
-    assert Store(database_url, pool_size=0).check() == ["the store is empty: sfsync db upgrade"]
+    assert Store(own_database_url, pool_size=0).check() == ["the store is empty: sfsync db upgrade"]
 
 
 def test_every_table_with_a_clients_data_has_row_security_enabled_and_forced(owner: psycopg.Connection[Any]) -> None:
