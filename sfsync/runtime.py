@@ -47,7 +47,7 @@ from sfsync.settings import OrgSettings, Settings, load
 from sfsync.store.embedded import EmbeddedPostgres
 from sfsync.store.lease import Lease
 from sfsync.store.store import LEASE_SECONDS, OrgRow, Store
-from sfsync.sync import Bounds, Report, sync_org
+from sfsync.sync import Bounds, Preview, Report, preview, sync_org
 
 log = structlog.get_logger("runtime")
 
@@ -272,6 +272,27 @@ class Runtime:
                 allowed=usage.allowed if usage else None,
             )
             return report
+
+    def plan(self, org: str) -> Preview:
+        """Return what ``sync`` would do now; nothing is changed, neither here nor in the org.
+
+        Reads the org, which costs the API calls that the report counts. Raises what ``sync`` raises.
+        """
+        name = self.client_name(org)
+        settings, client = self.org(org), self.client(name)
+        with self._held(name, org) as lease:
+            session = self.session(org)
+            self.store.pin(name, org, session.organization_id)
+            reach = Reach(session, lambda: self.store.renew(lease), self.clock)
+            with self.store.rehearse(name, org, client.mappings) as room:
+                return preview(
+                    reach,
+                    room,
+                    client.mappings,
+                    self.contract(name),
+                    now=self.clock.now(),
+                    bounds=Bounds(settings.max_changes, settings.max_vanished_percent, confirmed=True),
+                )
 
     @contextmanager
     def _held(self, client: str, org: str) -> Iterator[Lease]:

@@ -163,6 +163,29 @@ def sync_org(
     return report
 
 
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a run would do: both directions, with what it would refuse."""
+
+    report: Report
+    plan: Plan
+    evaluation: Evaluation | None
+
+
+def preview(org: Org, room: Room, mappings: Mappings, contract: Contract, *, now: datetime, bounds: Bounds) -> Preview:
+    """Return what ``sync_org`` would do with this room; the org is only read, and the caller throws the room away."""
+    report = Report(org.name)
+    before = org.calls
+    bookmarks = room.bookmarks()
+    ids = Ids(org.organization_id)
+    org.check(mappings, bookmarks, ids)
+    absorb(org, room, mappings, bookmarks, ids, bounds, report)
+    evaluation = reckon(room, contract, now, report)
+    todo = planned(room, mappings, now, bounds)
+    report.calls = org.calls - before
+    return Preview(report, todo, evaluation)
+
+
 def absorb(
     org: Org,
     room: Room,
@@ -225,15 +248,16 @@ def _refuse_mass_delete(
         )
 
 
-def reckon(room: Room, contract: Contract, now: datetime, report: Report) -> None:
+def reckon(room: Room, contract: Contract, now: datetime, report: Report) -> Evaluation | None:
     """Apply the rules to what was touched or has come due, and commit what they say."""
     facts = room.facts(now)
     if facts is None:
-        return
+        return None
     evaluation = evaluate(contract, facts, now)
     room.record(evaluation, now)
     report.evaluated = True
     report.findings = len(evaluation.findings)
+    return evaluation
 
 
 def planned(room: Room, mappings: Mappings, now: datetime, bounds: Bounds) -> Plan:

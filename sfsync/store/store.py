@@ -6,6 +6,7 @@ May not know Salesforce or the rules. It keeps one law: a transaction a call.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -23,6 +24,7 @@ from sfsync.store.connection import SERVICE_ROLE, Database
 from sfsync.store.contract import apply, lock_version, read_facts, set_version
 from sfsync.store.forms import from_json, to_json
 from sfsync.store.lease import Lease
+from sfsync.store.rehearsal import RehearsalRoom, rehearse
 from sfsync.store.room import OrgRoom
 from sfsync.store.tables import (
     api_use,
@@ -228,6 +230,10 @@ class Store:
     def room(self, client_name: str, org_name: str, mappings: Mappings, lease: Lease | None = None) -> OrgRoom:
         """Return what one run of the line needs; without a lease it can only look."""
         return OrgRoom(self._database, client_name, org_name, mappings, lease)
+
+    def rehearse(self, client_name: str, org_name: str, mappings: Mappings) -> AbstractContextManager[RehearsalRoom]:
+        """Return a context with a room in which a run can be tried; nothing of it stays."""
+        return rehearse(self._database, client_name, org_name, mappings)
 
     def begin_run(self, client_name: str, org_name: str, now: datetime) -> str:
         """Return the name of a new run; one that was left running by a worker that died is now ``lost``."""
