@@ -12,14 +12,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sfsync.clock import Clock, SystemClock, seeded
 from sfsync.localorg import formula, ids
 from sfsync.localorg.access import ADMIN_PROFILE, Actor, load_actor
+from sfsync.localorg.auth import Logins
 from sfsync.localorg.errors import ApiError, not_found
+from sfsync.localorg.faults import Faults
 from sfsync.localorg.fresh import Assignment, furnish
+from sfsync.localorg.journal import Journal
 from sfsync.localorg.records import Change, Options, Records, SaveResult
 from sfsync.localorg.removal import Removal
 from sfsync.localorg.schema import Field, PermissionSet, Schema, SchemaChange, SObject
@@ -28,6 +32,7 @@ from sfsync.localorg.storage import Held, Storage, quoted
 
 DAY_SECONDS = 86_400
 SEED = Options(audit=True, assign=False)
+PERSON = Options(all_or_none=True, assign=False)
 _SEED_CHUNK = 10_000
 
 
@@ -53,22 +58,32 @@ class LocalOrg:
         self.clock: Clock = clock or SystemClock()
         self.daily_api_requests = daily_api_requests
         self.lock = threading.RLock()
-        self.random = seeded(f"{name}/{seed}")
-        pod = ids.base62(10 * 62 + 10 + (seed * 37 + sum(name.encode())) % 3_000, 2) + "0"
+        self.faults = Faults()
+        self.logins = Logins(self)
+        self._path = path
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make everything that ``reset`` makes anew."""
+        self.random = seeded(f"{self.name}/{self.seed}")
+        pod = ids.base62(10 * 62 + 10 + (self.seed * 37 + sum(self.name.encode())) % 3_000, 2) + "0"
         self.ids = ids.IdSource(pod)
         self.schema: Schema = standard_schema()
-        self.storage = Storage(path)
+        self.storage = Storage(self._path)
         self.records = Records(self)
         self.removal = Removal(self)
-        self.schema_changed_at = self.now_seconds()
+        self.journal = Journal()
+        self.schema_changed_at = self.log_begins_at = self.now_seconds()
+        self.access_version = 1
         self.custom_grants: dict[str, frozenset[str]] = {}
         self.custom_permissions: set[str] = set()
         self.assignment: list[Assignment] = []
-        self.schema_version = 1
+        self.cursors: dict[str, Any] = {}
+        self.describes: dict[tuple[str, str, str], tuple[int, bytes, str]] = {}
+        self.used: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
         self._next_object = 0
         self._actors: dict[str, Actor] = {}
-        self._dates: dict[tuple[str, int], str] = {}
         self._closed: frozenset[str] | None = None
         self._usage: deque[tuple[int, int]] = deque()
         self._current: Actor | None = None
@@ -76,6 +91,30 @@ class LocalOrg:
         self.storage.make_all(self.schema)
         self.org_id = self.ids.one("00D")
         furnish(self)
+
+    def reset(self) -> None:
+        """Make the org as fresh as it began: rows, schema, sessions, faults and journal; the apps stay."""
+        self.storage.db.close()
+        if self._path != ":memory:":
+            Path(self._path).unlink(missing_ok=True)
+        self.logins.expire_all()
+        self.logins.refresh_tokens.clear()
+        self.faults = Faults()
+        self._begin()
+
+    def credentials(self) -> dict[str, Any]:
+        """Return what a client needs to log in to this org, as far as the org itself knows."""
+        app = next(iter(self.logins.apps.values()), None)
+        username = self.actor(self.integration_id).username
+        return {
+            "name": self.name,
+            "org_id": self.org_id,
+            "client_id": app.client_id if app else None,
+            "client_secret": app.client_secret if app else None,
+            "username": username,
+            "password": self.logins.passwords.get(username.lower()),
+            "admin_username": self.admin.username,
+        }
 
     # Time
 
@@ -131,6 +170,7 @@ class LocalOrg:
         """Forget what was computed from permissions and users."""
         self._actors.clear()
         self.records.forget_plans()
+        self.access_version += 1
         self.schema_changed_at = max(self.schema_changed_at, self.now_seconds())
 
     @contextmanager
@@ -193,7 +233,7 @@ class LocalOrg:
         records: Sequence[Mapping[str, Any]] | Mapping[str, Any],
         *,
         user: str | None = None,
-        options: Options = Options(all_or_none=True, assign=False),
+        options: Options = PERSON,
     ) -> list[str]:
         """Create records as a user (the administrator when none is named) and return their ids; ApiError when refused."""
         many = [records] if isinstance(records, Mapping) else list(records)
@@ -208,7 +248,7 @@ class LocalOrg:
         values: Mapping[str, Any],
         *,
         user: str | None = None,
-        options: Options = Options(all_or_none=True, assign=False),
+        options: Options = PERSON,
     ) -> None:
         """Change a record as a user; ApiError when refused."""
         _raise_first(
@@ -222,7 +262,7 @@ class LocalOrg:
         records: Sequence[Mapping[str, Any]],
         *,
         user: str | None = None,
-        options: Options = Options(all_or_none=True, assign=False),
+        options: Options = PERSON,
     ) -> list[SaveResult]:
         """Create or change records by an external id as a user; ApiError when refused."""
         results = self.records.upsert(self.actor(user or self.admin_id), object_name, external, records, options)
@@ -359,7 +399,6 @@ class LocalOrg:
             raise
         finally:
             self._closed = None
-            self.schema_version += 1
             self.schema_changed_at = self.now_seconds()
             self.access_changed()
 

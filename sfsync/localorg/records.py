@@ -338,10 +338,14 @@ class Records:
         behaviours.before_insert(self.org, plan.sobject, changes, options, actor)
         changes = self._checked(plan, changes, now)
         supply = self.org.ids.many(plan.sobject.key_prefix or "000", len(changes))
+        called = plan.sobject.fields.get("Name")
+        named_by_id = plan.sobject.custom and called is not None and not called.auto_number
         for change in changes:
             chosen = change.new.get("Id")
             change.new["Id"] = change.result.id = chosen or next(supply)
             change.result.created = True
+            if named_by_id and change.new.get("Name") is None:
+                change.new["Name"] = change.new["Id"][: ids.SHORT]
         for each in plan.auto_numbers:
             self._number(plan, each, changes)
         columns = plan.columns
@@ -391,7 +395,10 @@ class Records:
         old = dict(zip(plan.columns, values, strict=True))
         if old["IsDeleted"]:
             raise ApiError(404, "ENTITY_IS_DELETED", "entity is deleted", [])
-        if self.org.storage.locked(record_id):
+        locked = self.org.storage.locked(record_id)
+        if locked or (
+            self.org.faults.rules and self.org.faults.on_row(plan.sobject.name, record_id, plan.actor.user_id)
+        ):
             raise self.org.storage.lock_error(record_id)
         if record_id in seen:
             raise ApiError(400, "DUPLICATE_VALUE", f"duplicate id in list: {record_id}", [])
