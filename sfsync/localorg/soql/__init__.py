@@ -21,13 +21,13 @@ How the faces of the org use it::
 * ``next_url(result, offset)`` is called for a child list longer than ``view.child_page``: keep the result under a new
   locator and return its URL. Leave it None to send whole child lists.
 * ``ApiError`` is the only exception: code and message as a real org words them.
-* ``compile_soql(text, view, bulk=True)`` and ``export(db, plan)`` give CSV rows for Bulk API query jobs.
+* ``Extract(db, compile_soql(text, view, bulk=True))`` gives the CSV lines of Bulk API query jobs.
 """
 
 from sfsync.localorg.errors import ApiError
 from sfsync.localorg.soql.compiler import compile_soql
 from sfsync.localorg.soql.plan import Kind, Plan
-from sfsync.localorg.soql.run import PAGE, Result, export, run
+from sfsync.localorg.soql.run import PAGE, Extract, Result, run
 from sfsync.localorg.soql.scope import View
 
-__all__ = ["PAGE", "ApiError", "Kind", "Plan", "Result", "View", "compile_soql", "export", "run"]
+__all__ = ["PAGE", "ApiError", "Extract", "Kind", "Plan", "Result", "View", "compile_soql", "run"]

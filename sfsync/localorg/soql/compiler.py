@@ -26,7 +26,7 @@ from sfsync.localorg.soql.tree import (
     Query,
     Typeof,
 )
-from sfsync.localorg.soql.values import ID_TYPES, Literals
+from sfsync.localorg.soql.values import ID_TYPES, Literals, well_formed
 
 MAX_OFFSET = 2000
 MAX_FIELDS_LIMIT = 200
@@ -41,6 +41,7 @@ def compile_soql(text: str, view: View, *, bulk: bool = False) -> Plan:
 
     ``bulk`` refuses what a Bulk API query job does not take (facts 4.4).
     """
+    text = well_formed(text)
     query = parse(text)
     return _Compiler(text, view, bulk).top(query)
 

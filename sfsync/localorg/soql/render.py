@@ -14,7 +14,7 @@ from typing import Any
 Row = Sequence[Any]
 Record = dict[str, Any]
 RestRenderer = Callable[[Iterable[Row], list[dict[str, Any]]], list[Record]]
-CsvRenderer = Callable[[Iterable[Row]], list[tuple[Any, ...]]]
+CsvRenderer = Callable[[Iterable[Row]], list[str]]
 _EPOCH = date(1970, 1, 1)
 _REMEMBERED = 100_000
 
@@ -22,15 +22,16 @@ _REMEMBERED = 100_000
 class _Instants(dict[int | None, str | None]):
     """Unix seconds to the text of an instant, made when first asked for and forgotten when there are too many."""
 
-    def __init__(self, suffix: str) -> None:
-        super().__init__({None: None})
+    def __init__(self, suffix: str, null: str | None) -> None:
+        super().__init__({None: null})
         self.suffix = suffix
+        self.null = null
         self.days: dict[int, str] = {}
 
     def __missing__(self, seconds: int) -> str:
         if len(self) > _REMEMBERED:
             self.clear()
-            self[None] = None
+            self[None] = self.null
         day, second = divmod(seconds, 86_400)
         date_text = self.days.get(day)
         if date_text is None:
@@ -40,10 +41,10 @@ class _Instants(dict[int | None, str | None]):
         return text
 
 
-_REST_INSTANTS = _Instants(".000+0000")
-_CSV_INSTANTS = _Instants(".000Z")
+_REST_INSTANTS = _Instants(".000+0000", None)
+_CSV_INSTANTS = _Instants(".000Z", "")
 _REST_BOOLEANS = {0: False, 1: True, None: None}
-_CSV_BOOLEANS = {0: "false", 1: "true", None: None}
+_CSV_BOOLEANS = {0: "false", 1: "true", None: ""}
 
 
 @dataclass(slots=True)
@@ -87,13 +88,33 @@ def compile_rest(shape: Shape, version: str, width: int) -> RestRenderer:
     return rest
 
 
-def compile_csv(leaves: Sequence[Leaf], width: int) -> CsvRenderer:
-    """Return a function from rows of ``width`` cells to Bulk CSV cells: ``.000Z`` instants, true, false, no null."""
-    names: dict[str, Any] = {"instants": _CSV_INSTANTS, "booleans": _CSV_BOOLEANS, "address": _address}
-    source = _Source(names, "/services/data/")
-    cells = ", ".join(source.leaf(leaf) for leaf in leaves)
-    csv: CsvRenderer = _function(f"lambda rows: [({cells},) for {_cells(width)} in rows]", names)
+def compile_csv(leaves: Sequence[Leaf], width: int, delimiter: str, line_ending: str) -> CsvRenderer:
+    """Return a function from rows of ``width`` cells to lines of Bulk CSV, every cell in quotes.
+
+    Instants end in ``.000Z``, booleans are true and false, a null is an empty cell.
+    """
+    names: dict[str, Any] = {"instants": _CSV_INSTANTS, "booleans": _CSV_BOOLEANS, "text": _csv_text}
+    cells = "".join(f"{_csv_cell(leaf)}, " for leaf in leaves)
+    names["line"] = delimiter.join(['"%s"'] * len(leaves)) + line_ending
+    csv: CsvRenderer = _function(f"lambda rows: [line % ({cells}) for {_cells(width)} in rows]", names)
     return csv
+
+
+def _csv_cell(leaf: Leaf) -> str:
+    value = f"c{leaf.index}"
+    match leaf.kind:
+        case "boolean":
+            return f"booleans[{value}]"
+        case "datetime":
+            return f"instants[{value}]"
+        case "id" | "reference" | "int" | "double" | "currency" | "percent" | "date" | "time":
+            return f"('' if {value} is None else {value})"
+        case _:
+            return f"({value} if {value} is not None and '\"' not in {value} else text({value}))"
+
+
+def _csv_text(value: str | None) -> str:
+    return "" if value is None else value.replace('"', '""')
 
 
 def _cells(width: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from sfsync.localorg.errors import ApiError
@@ -22,7 +22,6 @@ from sfsync.localorg.soql.scope import View
 
 log = logging.getLogger("sfsync.localorg")
 PAGE = 2000
-CSV_BATCH = 2000
 _NO_MORE = "Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch"
 
 
@@ -133,12 +132,29 @@ def run(connection: sqlite3.Connection, text: str, view: View, *, page_size: int
     return result
 
 
-def export(connection: sqlite3.Connection, plan: Plan) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the cells of a Bulk query's rows, a few thousand rows at a time, in the forms of Bulk CSV."""
-    cells = compile_csv([leaf for _, leaf in plan.leaves], len(plan.columns))
-    rows = execute(connection, plan.rows_sql(), plan.parameters)
-    while batch := rows.fetchmany(CSV_BATCH):
-        yield cells(batch)
+class Extract:
+    """The rows of a Bulk query as lines of CSV: which rows is fixed now, values are read when lines are asked for."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, plan: Plan, *, delimiter: str = ",", line_ending: str = "\n"
+    ) -> None:
+        self.plan = plan
+        self._ids = [row[0] for row in execute(connection, plan.keys_sql(), plan.parameters)]
+        names = ['"' + name + '"' for name, _ in plan.leaves]
+        self.header = delimiter.join(names) + line_ending
+        leaves = [leaf for _, leaf in plan.leaves]
+        self._lines = compile_csv(leaves, len(plan.columns), delimiter, line_ending)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._ids)
+
+    def lines(self, connection: sqlite3.Connection, start: int, size: int) -> list[str]:
+        """Return the rows [start:start + size) as lines with their ends; rows deleted meanwhile are missing."""
+        ids = self._ids[start : start + size]
+        parameters = self.plan.parameters | {"keys": json.dumps(ids)}
+        found = {row[0]: row for row in execute(connection, self.plan.keyed_sql(), parameters)}
+        return self._lines([found[one] for one in ids if one in found])
 
 
 def execute(connection: sqlite3.Connection, sql: str, parameters: dict[str, Any]) -> sqlite3.Cursor:

@@ -1,0 +1,230 @@
+"""Rows of a Bulk upload: CSV in its dialects, header to fields, and the write of a batch.
+
+It may not know jobs or HTTP. It keeps one law: an empty cell leaves a field alone, ``#N/A`` makes it null, and every
+row gets exactly one outcome.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sfsync.localorg import ids
+from sfsync.localorg.access import Actor
+from sfsync.localorg.errors import ApiError, malformed_id
+from sfsync.localorg.records import Options, SaveResult
+from sfsync.localorg.schema import SObject
+
+if TYPE_CHECKING:
+    from sfsync.localorg.org import LocalOrg
+
+DELIMITERS = {"BACKQUOTE": "`", "CARET": "^", "COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "TAB": "\t"}
+LINE_ENDINGS = {"LF": "\n", "CRLF": "\r\n"}
+NULL = "#N/A"
+LONGEST_CELL = 131_072
+MOST_COLUMNS = 5_000
+DELETES = frozenset({"delete", "hardDelete"})
+Link = tuple[str, str | None, str]  # relationship, object when it was written, field
+
+
+class BatchRefused(Exception):
+    """The upload as a whole can not be processed; the text is what the job shows."""
+
+
+@dataclass(slots=True)
+class Upload:
+    """Delimited text being read: the header, and the rows that have not been taken yet."""
+
+    header: list[str]
+    reader: Iterator[list[str]]
+    taken: int = 0
+
+    def take(self, most: int) -> list[list[str]]:
+        """Return the next rows, at most ``most``; BatchRefused when the text is not what it should be."""
+        rows: list[list[str]] = []
+        width = len(self.header)
+        try:
+            for row in self.reader:
+                if not row:
+                    continue
+                if len(row) != width:
+                    if len(row) > width:
+                        raise BatchRefused("InvalidBatch : Number of columns in a row exceeds the CSV headers")
+                    row += [""] * (width - len(row))
+                rows.append(row)
+                if len(rows) == most:
+                    break
+        except csv.Error as problem:
+            raise BatchRefused(f"InvalidBatch : Failed to parse CSV: {problem}") from None
+        self.taken += len(rows)
+        return rows
+
+
+def open_upload(data: bytes, delimiter: str, line_ending: str | None) -> Upload:
+    """Return the upload in ``data``; BatchRefused for a wrong encoding, line ending or header.
+
+    ``line_ending`` is ``LF`` or ``CRLF`` and must be the text's own; None takes either.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BatchRefused("InvalidBatch : Failed to read the data: it is not UTF-8") from None
+    if "\x00" in text:
+        raise BatchRefused("InvalidBatch : Failed to parse CSV: line contains NUL")
+    first_end = text.find("\n")
+    if line_ending is not None and first_end > 0 and (text[first_end - 1] == "\r") != (line_ending == "CRLF"):
+        raise BatchRefused(
+            f"ClientInputError : LineEnding is invalid on user data. Current LineEnding setting is {line_ending}"
+        )
+    csv.field_size_limit(LONGEST_CELL * 4)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+    except csv.Error as problem:
+        raise BatchRefused(f"InvalidBatch : Failed to parse CSV: {problem}") from None
+    if not any(header):
+        raise BatchRefused("InvalidBatch : Unable to find any headers in CSV file")
+    if len(header) > MOST_COLUMNS:
+        raise BatchRefused(f"InvalidBatch : more than {MOST_COLUMNS} columns")
+    return Upload(header, reader)
+
+
+class _Lines:
+    """Takes what a CSV writer writes, a line at a time."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def write(self, line: str) -> None:
+        self.found.append(line)
+
+
+def each_line(rows: Iterable[Sequence[Any]], delimiter: str, line_ending: str) -> list[str]:
+    """Return rows as delimited lines with cells quoted only where they must be; None is an empty cell."""
+    lines = _Lines()
+    csv.writer(lines, delimiter=delimiter, lineterminator=line_ending).writerows(rows)
+    return lines.found
+
+
+@dataclass(slots=True)
+class Columns:
+    """What the columns of an upload are: fields by place, and lookups by a field of the parent."""
+
+    plain: list[tuple[int, str]] = field(default_factory=list)
+    links: list[tuple[int, str, Link]] = field(default_factory=list)  # place, lookup field, how the parent is named
+    id_at: int | None = None
+
+    def record(self, row: Sequence[str]) -> dict[str, Any]:
+        """Return the values a row gives: nothing for an empty cell, None for ``#N/A``."""
+        record: dict[str, Any] = {}
+        for place, name in self.plain:
+            cell = row[place]
+            if cell:
+                record[name] = None if cell == NULL else cell
+        for place, lookup, (relationship, object_name, key) in self.links:
+            cell = row[place]
+            if cell == NULL:
+                record[lookup] = None
+            elif cell:
+                parent: dict[str, Any] = {key: cell}
+                if object_name is not None:
+                    parent["attributes"] = {"type": object_name}
+                record[relationship] = parent
+        return record
+
+
+def columns_of(header: Sequence[str], sobject: SObject, operation: str) -> Columns:
+    """Return what the columns are for an operation on ``sobject``; BatchRefused for one that the user does not see."""
+    found = Columns()
+    seen: set[str] = set()
+    for place, name in enumerate(header):
+        if name.lower() in seen:
+            raise BatchRefused(f"InvalidBatch : Duplicate column found in CSV header: {name}")
+        seen.add(name.lower())
+        if "." in name:
+            _link(found, place, name, sobject)
+            continue
+        one = sobject.field(name)
+        if one is None:
+            raise BatchRefused(f"InvalidBatch : Field name not found : {name}")
+        if one.name == "Id":
+            found.id_at = place
+            if operation == "upsert":
+                found.plain.append((place, "Id"))
+        else:
+            found.plain.append((place, one.name))
+    if operation in DELETES and (found.id_at is None or len(header) > 1):
+        raise BatchRefused(f"InvalidBatch : Field name not found : a {operation} takes the Id column alone")
+    return found
+
+
+def _link(found: Columns, place: int, name: str, sobject: SObject) -> None:
+    """Note a column such as ``Pack__r.Key__c`` or, over a polymorphic lookup, ``User:Owner.Key__c``."""
+    path, _, key = name.rpartition(".")
+    named, _, relationship = path.rpartition(":")
+    lookup = sobject.parent(relationship)
+    if lookup is None or lookup.relationship_name is None or "." in path:
+        raise BatchRefused(f"InvalidBatch : Field name not found : {name}")
+    found.links.append((place, lookup.name, (lookup.relationship_name, named or None, key)))
+
+
+def write(
+    org: LocalOrg,
+    actor: Actor,
+    object_name: str,
+    operation: str,
+    external: str | None,
+    columns: Columns,
+    rows: Sequence[Sequence[str]],
+    options: Options,
+) -> list[SaveResult]:
+    """Carry out ``operation`` for every row as ``actor`` and return the outcomes in the order of the rows."""
+    with org.running_as(actor):
+        try:
+            if operation == "insert":
+                return org.records.insert(actor, object_name, [columns.record(row) for row in rows], options)
+            if operation == "upsert":
+                found = [columns.record(row) for row in rows]
+                return org.records.upsert(actor, object_name, external or "Id", found, options)
+            return _by_id(org, actor, object_name, operation, columns, rows, options)
+        except ApiError as refusal:  # the user may not do this at all: every row says so
+            return [SaveResult(errors=[refusal]) for _ in rows]
+
+
+def _by_id(
+    org: LocalOrg,
+    actor: Actor,
+    object_name: str,
+    operation: str,
+    columns: Columns,
+    rows: Sequence[Sequence[str]],
+    options: Options,
+) -> list[SaveResult]:
+    results: list[SaveResult | None] = []
+    work: list[tuple[str, Mapping[str, Any]]] = []
+    for row in rows:
+        written = "" if columns.id_at is None else row[columns.id_at].strip()
+        record_id = ids.to_long(written)
+        if not written or written == NULL:
+            missing = ApiError(400, "MISSING_ARGUMENT", f"Id not specified in an {operation} call", [])
+            results.append(SaveResult(errors=[missing]))
+        elif record_id is None:
+            results.append(SaveResult(errors=[malformed_id(written)]))
+        else:
+            results.append(None)
+            work.append((record_id, columns.record(row) if operation == "update" else {}))
+    if operation == "update":
+        done = org.records.update(actor, object_name, work, options)
+    else:
+        wanted = [(object_name, record_id) for record_id, _ in work]
+        done = org.removal.delete(actor, wanted, hard=operation == "hardDelete")
+    outcomes = iter(done)
+    return [result if result is not None else next(outcomes) for result in results]
+
+
+def error_text(result: SaveResult) -> str:
+    """Return what the ``sf__Error`` column says about a refused row."""
+    return "".join(error.as_bulk() for error in result.errors)
