@@ -113,7 +113,7 @@ def start(org: LocalOrg, actor: Actor, data: bytes, options: DeployOptions) -> D
 
     Raises ApiError when the caller may not deploy or asks for what this org does not have.
     """
-    _may_deploy(actor)
+    may_deploy(actor)
     if options.test_level not in TEST_LEVELS:
         raise ApiError(400, "INVALID_FIELD", f"testLevel of {options.test_level} is not valid")
     if options.run_tests and options.test_level != "RunSpecifiedTests":
@@ -132,7 +132,7 @@ def start(org: LocalOrg, actor: Actor, data: bytes, options: DeployOptions) -> D
 
 def quick(org: LocalOrg, actor: Actor, validated_id: str) -> Deployment:
     """Deploy what was validated before; ApiError when there is no such successful validation."""
-    _may_deploy(actor)
+    may_deploy(actor)
     known = find(org, validated_id)
     if not known.options.check_only or known.status != "Succeeded":
         raise ApiError(400, "INVALID_ID_FIELD", f"no qualified validation with the id {validated_id}")
@@ -154,7 +154,7 @@ def find(org: LocalOrg, deployment_id: str) -> Deployment:
 
 def cancel(org: LocalOrg, actor: Actor, deployment_id: str) -> Deployment:
     """Cancel a deployment that has not ended; ApiError when it has."""
-    _may_deploy(actor)
+    may_deploy(actor)
     known = find(org, deployment_id)
     if known.done:
         raise ApiError(400, "INVALID_ID_FIELD", "Deployment already completed")
@@ -176,7 +176,8 @@ def settle(org: LocalOrg) -> None:
         _run(org, each)
 
 
-def _may_deploy(actor: Actor) -> None:
+def may_deploy(actor: Actor) -> None:
+    """Raise ApiError when this user may not change metadata."""
     if not (actor.admin or "ModifyMetadata" in actor.custom_permissions):
         raise ApiError(
             403, "INSUFFICIENT_ACCESS", "INSUFFICIENT_ACCESS: use of the Metadata API requires a user with the "
@@ -292,11 +293,12 @@ def _apply(
     state.value_sets = draft.value_sets
     org.custom_permissions -= draft.removed_permissions
     for component, message in taken:
-        _remember(org, state, deployment.actor, component, message)
+        remember(org, state, deployment.actor, component, message)
     deployment.status = "SucceededPartial" if any(not m.success for m in deployment.messages) else "Succeeded"
 
 
-def _remember(org: LocalOrg, state: MetadataState, actor: Actor, component: Component, message: Message) -> None:
+def remember(org: LocalOrg, state: MetadataState, actor: Actor, component: Component, message: Message) -> None:
+    """Keep a component that the org has just taken, or forget one that was removed, and complete its message."""
     key, now = (component.kind, component.name), org.now()
     old = state.kept.get(key)
     if component.removal:
