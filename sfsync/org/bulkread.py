@@ -83,12 +83,12 @@ class Load:
         if part == 0:
             return replace(records, order=())
         source = self.reader.sources[part - 1]
-        above = [f"{source.above}.SystemModstamp"]
-        where = source.where
+        stamp, created = f"{source.above}.SystemModstamp", f"{source.above}.CreatedDate"
+        key = [f"{source.above}.{self.reader.mapping.key}"] if self.reader.mapping.key else []
+        where = [source.where, compare(created, "<", instant(self.place.upto) if self.place.upto else self.upto)]
         if self.bookmark.read_to is not None:
-            cut = compare(above[0], ">=", self.bookmark.read_to - self.overlap)
-            where = f"{where} AND {cut}" if where else cut
-        return Select((*source.fields, source.parent, *above), source.child, where)
+            where.append(compare(stamp, ">=", self.bookmark.read_to - self.overlap))
+        return Select((*source.fields, source.parent, stamp, *key), source.child).having(*where)
 
     def _results(self, session: OrgSession, place: Place) -> Iterator[tuple[Page, Place]]:
         """Yield each page of a job's results from ``place`` on, with the place behind it."""
@@ -105,33 +105,32 @@ class Load:
             while chunk := list(islice(rows, PAGE_ROWS)):
                 row += len(chunk)
                 here = replace(place, locator=locator, row=row)
-                yield self._page([s for r in chunk if (s := read(r)) is not None], here), here
+                yield self._page([read(r) for r in chunk], here), here
             if not found.following:
                 return
             locator, skip = found.following, 0
 
-    def _row_reader(self, part: int, header: Sequence[str]) -> Callable[[Sequence[str]], Seen | None]:
+    def _row_reader(self, part: int, header: Sequence[str]) -> Callable[[Sequence[str]], Seen]:
         if part == 0:
             return self.reader.from_csv(header)
         return self._event_reader(self.reader.sources[part - 1], header)
 
-    def _event_reader(self, source: EventSource, header: Sequence[str]) -> Callable[[Sequence[str]], Seen | None]:
+    def _event_reader(self, source: EventSource, header: Sequence[str]) -> Callable[[Sequence[str]], Seen]:
         """Return a reader of event rows: each becomes a sight of its record that shows nothing but the event.
 
-        A record that this load did not show was created after it began: the next poll reads it with its events.
+        Records created since this load began are left out: the next poll reads them with their events.
         """
         names = list(header)
+        stamp = f"{source.above}.SystemModstamp"
+        key_column = f"{source.above}.{self.reader.mapping.key}" if self.reader.mapping.key else ""
 
-        def read(row: Sequence[str]) -> Seen | None:
+        def read(row: Sequence[str]) -> Seen:
             cells: dict[str, Any] = dict(zip(names, row, strict=True))
             sf_id = cells[source.parent]
-            key = self.reader.key_of(sf_id)
-            if key is None:
-                return None
+            key = self.reader.key_of(sf_id, cells.get(key_column, ""))
             cells["CreatedBy"] = {"Username": cells.get("CreatedBy.Username", "")}
-            stamp = parse_instant(cells[f"{source.above}.SystemModstamp"])
             event = self.reader.event(source, key, cells)
-            return Seen(self.reader.mapping.object, sf_id, key, {}, stamp, events=(event,))
+            return Seen(self.reader.mapping.object, sf_id, key, {}, parse_instant(cells[stamp]), events=(event,))
 
         return read
 

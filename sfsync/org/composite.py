@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sfsync.errors import OrgError, OrgUnavailable
+from sfsync.errors import OrgError
 from sfsync.org import faults
 from sfsync.org.faults import Fault, OutcomeUnknown
 from sfsync.org.session import READ_ATTEMPTS, OrgSession
@@ -130,13 +130,10 @@ def _alone(session: OrgSession, sub: Sub) -> bool:
 
 def alone(session: OrgSession, sub: Sub) -> SubAnswer:
     """Return the answer to ``sub`` sent as a request of its own; a refusal of the record or resource is an answer."""
-    try:
-        got = session.request(sub.method, sub.path, json_body=sub.body, headers=sub.headers, attempts=READ_ATTEMPTS)
-    except OrgError as bad:
-        if not bad.code or bad.code == "REQUEST_LIMIT_EXCEEDED" or isinstance(bad, OrgUnavailable):
-            raise
-        return SubAnswer(400, [{"errorCode": bad.code, "message": bad.message}], {}, session.org_now())
-    return SubAnswer(got.status, got.body, got.headers, got.at)
+    got = session.request(
+        sub.method, sub.path, json_body=sub.body, headers=sub.headers, attempts=READ_ATTEMPTS, refusals=True
+    )
+    return SubAnswer(got.status, got.body, {k.lower(): v for k, v in got.headers.items()}, got.at)
 
 
 def send(session: OrgSession, subs: Sequence[Sub], *, attempts: int = 1, all_or_none: bool = False) -> list[SubAnswer]:

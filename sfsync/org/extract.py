@@ -44,7 +44,7 @@ class _Reading:
     watched: frozenset[str] | None = None
     """What ``updated`` named, where the object was watched and not queried."""
     gone: dict[str, datetime] = field(default_factory=dict)
-    """Known records that ``deleted`` named and that nothing confirms yet."""
+    """What ``deleted`` named and nothing confirms yet."""
     by_id: list[Row] = field(default_factory=list)
     hard_deleted: list[tuple[str, datetime]] = field(default_factory=list)
 
@@ -58,10 +58,9 @@ class _Reading:
         upto = instant(self.place.upto) if self.place.upto else self.upto
         return replace(self.bookmark, read_to=max(before, upto) if before else upto, checkpoint="")
 
-    def behind(self, last: Seen) -> Bookmark:
-        """The bookmark once everything up to ``last`` was absorbed."""
-        upto = self.place.upto or written(self.upto)
-        place = Place(upto=upto, stamp=written(last.stamp), sf_id=last.sf_id)
+    def behind(self, last: tuple[datetime, str]) -> Bookmark:
+        """The bookmark once everything up to the row ``last`` was absorbed."""
+        place = Place(upto=self.place.upto or written(self.upto), stamp=written(last[0]), sf_id=last[1])
         return replace(self.bookmark, checkpoint=str(place))
 
 
@@ -74,7 +73,7 @@ def extract(
     *,
     overlap: timedelta | None = None,
 ) -> Iterator[Page]:
-    """Yield what changed since ``bookmarks``, parents before children; ``ids`` learns every record seen.
+    """Yield what changed since ``bookmarks``, parents before children.
 
     Each page is to be absorbed in one transaction with its bookmark. The last page of an object moves its bookmark to
     what is complete by the org's own word; earlier pages carry a checkpoint from which a run that was cut short goes
@@ -115,11 +114,10 @@ def _extract(
 def _begin(reader: RowReader, bookmark: Bookmark, opening: poll.Opening, overlap: timedelta) -> _Reading:
     name = reader.mapping.object
     place = Place.parse(bookmark.checkpoint)
-    pager = Pager(reader.select(*since(bookmark, place, overlap)))
+    pager = Pager(reader.select(*since(bookmark, place, overlap)), opening.at)
     one = _Reading(reader, bookmark, opening.upto, place, pager)
     if bookmark.read_to is not None:
-        named = opening.deleted.get(name, {})
-        one.gone = {sf_id: named[sf_id] for sf_id in reader.known(named)}
+        one.gone = dict(opening.deleted.get(name, {}))
     if name in opening.queries:
         pager.take([pager.first()], [opening.queries[name]])
         one.asked = True
@@ -184,16 +182,19 @@ def _pages(session: OrgSession, one: _Reading, others: Sequence[Pager]) -> Itera
         return paging.children(session, value)
 
     held: list[Seen] = []
+    reached = one.bookmark
     pager = one.pager
     while pager.ready or not pager.done:
         if not pager.ready:
             paging.fetch(session, pager, others)
             continue
         if held:
-            yield Page(one.name, tuple(held), one.behind(held[-1]))
+            yield Page(one.name, tuple(held), reached)
         rows = pager.ready.popleft()
         _forget_shown(one, rows)
         held = [one.reader.from_json(row, child_rows) for row in rows]
+        last = pager.place_of(rows)
+        reached = one.behind(last) if last is not None else reached
     if one.gone:
         _ask_by_id(session, [one])
     shown = [*held, *(one.reader.from_json(row, child_rows) for row in one.by_id)]

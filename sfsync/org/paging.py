@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sfsync.mirror.translate import parse_instant
@@ -32,9 +33,15 @@ _OFFSET = re.compile(r"^(.*-)(\d+)$")
 
 @dataclass(slots=True)
 class Pager:
-    """The pages of one query in the order of (SystemModstamp, Id)."""
+    """The pages of one query in the order of (SystemModstamp, Id).
+
+    An org fixes the order at the first page and reads values when a page is handed out: a row that changed since
+    carries a stamp ahead of its place. ``began`` is the org's clock at the first page; only rows stamped before it
+    say where a page ends.
+    """
 
     query: Select
+    began: datetime
     ready: deque[list[Row]] = field(default_factory=deque)
     """Pages read and not handed out."""
     total: int = 0
@@ -42,7 +49,7 @@ class Pager:
     _next: str | None = None
     _got: int = 0
     _page: int = 0
-    _last: tuple[str, str] | None = None
+    _last: tuple[datetime, str] | None = None
     _stepping: bool = False
     _restarts: int = 0
     _pending: Sub | None = None
@@ -74,6 +81,14 @@ class Pager:
                 paths.append(f"{steps[1]}{offset}")
         return [Sub("GET", path, kind="query more") for path in paths]
 
+    def place_of(self, rows: Sequence[Row]) -> tuple[datetime, str] | None:
+        """Return stamp and id of the last of ``rows`` that stands where its stamp says, or None."""
+        for row in reversed(rows):
+            stamp = parse_instant(str(row["SystemModstamp"]))
+            if stamp < self.began:
+                return stamp, str(row["Id"])
+        return None
+
     def take(self, asked: Sequence[Sub], answers: Sequence[SubAnswer]) -> None:
         """Take the answers to :meth:`first` or :meth:`upcoming`, as far as they follow each other."""
         for position, (sub, answer) in enumerate(zip(asked, answers, strict=True)):
@@ -94,9 +109,9 @@ class Pager:
         self._page = len(rows)
         self._next = following
         if rows:
-            self._last = (str(rows[-1]["SystemModstamp"]), str(rows[-1]["Id"]))
+            self._last = self.place_of(rows) or self._last
             self.ready.append(rows)
-        if following is None and self._stepping and len(rows) == STEP:
+        if following is None and self._stepping and len(rows) == STEP and self.place_of(rows) is not None:
             self._continue()
         elif following is None and not self._stepping and self._got < self.total:
             log.warning("%s: %d rows counted, %d shown: reading on", self.query.source, self.total, self._got)
@@ -122,7 +137,7 @@ class Pager:
         """Ask for the rows behind the last one, a limited number at a time."""
         query = self.query
         if self._last is not None:
-            query = query.having(after(parse_instant(self._last[0]), self._last[1]))
+            query = query.having(after(*self._last))
         limited = Select(query.fields, query.source, query.where, query.order, STEP, query.children)
         self._next = None
         self._pending = Sub("GET", query_path(limited, all_rows=True), kind="query")

@@ -82,6 +82,7 @@ def preflight(
         raise SchemaDrift(session.name, found.problems)
     if opening is not None and any(known[name] != found.seen[name] for name in found.described):
         opening = _without(opening, [n for n in found.described if _reads_differently(known[n], found.seen[n])])
+    session.schema = dict(found.seen)
     return Preflight(found.seen, opening, tuple(found.described), session.calls.api - before)
 
 

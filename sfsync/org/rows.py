@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -214,26 +214,21 @@ class RowReader:
     # --- keys ---------------------------------------------------------------------------------------
 
     def _key(self, sf_id: str, external: Any) -> str:
-        """Return the record's key, and remember which id it stands for.
+        """Return the record's key: the one it is known by, else the external id if it is one of ours, else derived.
 
-        A record seen before keeps its key, whatever a person wrote into the key field since.
+        A record known before keeps its key, whatever a person wrote into the key field since.
         """
         known = self._ids.to_key.get(sf_id)
         if known is not None:
             return known
         text = str(external or "")
-        ours = text.startswith(self.mapping.prefix + ":") and _KEY.fullmatch(text) is not None
-        key = text if ours else derived_key(self.mapping.prefix, self._ids.organization_id, sf_id)
-        self._ids.add(sf_id, key)
-        return key
+        if text.startswith(self.mapping.prefix + ":") and _KEY.fullmatch(text) is not None:
+            return text
+        return derived_key(self.mapping.prefix, self._ids.organization_id, sf_id)
 
-    def key_of(self, sf_id: str) -> str | None:
-        """Return the key of a record of this org that was seen before, or None."""
-        return self._ids.to_key.get(sf_id)
-
-    def known(self, ids: Iterable[str]) -> list[str]:
-        """Return those of ``ids`` that were seen before."""
-        return [i for i in ids if i in self._ids.to_key]
+    def key_of(self, sf_id: str, external: str) -> str:
+        """Return the key of a record of which only the id and the external id were read."""
+        return self._key(sf_id, external)
 
     def _left_out(self, name: str, sf_id: object, bad: Exception) -> None:
         why = "it was not in the answer" if isinstance(bad, KeyError) else str(bad)

@@ -21,11 +21,12 @@ from requests.adapters import BaseAdapter
 
 from sfsync import __version__
 from sfsync.clock import Clock, seeded
-from sfsync.errors import OrgError, OrgUnavailable, SessionExpired, WrongOrg
+from sfsync.errors import OrgError, OrgUnavailable, RecordMoved, RecordRejected, SessionExpired, WrongOrg
 from sfsync.org import faults
 from sfsync.org.auth import Login
 from sfsync.org.budget import Budget, read_usage
 from sfsync.org.faults import OutcomeUnknown
+from sfsync.org.schema import ObjectSeen
 from sfsync.org.tokens import Token, TokenStore
 from sfsync.org.wire import Unreadable, Wire, read_json
 from sfsync.settings import OrgSettings
@@ -85,6 +86,8 @@ class OrgSession:
         self.calls = Calls()
         self.refused: set[str] = set()
         """What this org was found not to do (``composite describe``, ``updated Case``); the caller may keep it."""
+        self.schema: dict[str, ObjectSeen] = {}
+        """What preflight found of each mapped object in this run."""
         self.dice = seeded(f"{seed}/{name}")
         self._login = Login(name, settings, clock=clock, tokens=tokens, adapter=adapter)
         self._wire = Wire(clock, ca_file=settings.ca_file, adapter=adapter)
@@ -179,17 +182,18 @@ class OrgSession:
         headers: Mapping[str, str] | None = None,
         attempts: int = 1,
         timeout: float | None = None,
+        refusals: bool = False,
     ) -> Answer:
         """Send one request and return its answer; an error answer is raised as the OrgError its code means.
 
         ``path`` is below the API version, or begins with ``/services/``. With ``attempts`` above 1 the same request
         is repeated after OrgUnavailable and short-lived OrgBusy, with growing waits: only for requests that may be
-        repeated.
+        repeated. With ``refusals`` an error about the record or resource itself is an answer and not raised.
         """
         body = data if json_body is None else dump_json(json_body)
         for attempt in range(1, attempts + 1):
             try:
-                return self._once(method, path, body, content_type, headers or {}, timeout)
+                return self._once(method, path, body, content_type, headers or {}, timeout, refusals)
             except OrgError as bad:
                 if attempt == attempts or not repeatable(bad):
                     raise
@@ -225,6 +229,7 @@ class OrgSession:
         content_type: str,
         headers: Mapping[str, str],
         timeout: float | None,
+        refusals: bool,
     ) -> Answer:
         sent = dict(headers)
         if body is not None:
@@ -233,7 +238,7 @@ class OrgSession:
                 sent["Content-Encoding"] = "gzip"
                 body = gzip.compress(body, 1, mtime=0)
         answer = self._call(method, path, body, sent, timeout=timeout)
-        return self._understood(answer)
+        return self._understood(answer, refusals)
 
     def _call(
         self,
@@ -251,7 +256,7 @@ class OrgSession:
         url = self._current().instance_url + self.path(path)
         return self._wire.request(method, url, data=body, headers=sent, stream=stream, timeout=timeout)
 
-    def _understood(self, answer: requests.Response) -> Answer:
+    def _understood(self, answer: requests.Response, refusals: bool) -> Answer:
         kind = (answer.headers.get("Content-Type") or "").split(";")[0].strip().lower()
         content = answer.content or b""
         at = self.org_now()
@@ -269,7 +274,9 @@ class OrgSession:
                 ) from None
             raise faults.error_of(answer.status_code, None, shown) from None
         if answer.status_code >= 400 or (300 <= answer.status_code < 400 and answer.status_code not in (300, 304)):
-            raise faults.error_of(answer.status_code, body, shown)
+            meant = faults.error_of(answer.status_code, body, shown)
+            if not refusals or not isinstance(meant, RecordRejected | RecordMoved):
+                raise meant
         return Answer(answer.status_code, answer.headers, body, at)
 
     def _hear(self, answer: requests.Response) -> None:
