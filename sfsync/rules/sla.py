@@ -180,7 +180,8 @@ def _kept(fresh: Reckoning, old: Milestone | None, run: Run, *, last: bool) -> t
     facts = (old.started_at, old.met_at, old.priority, old.plan, old.target_seconds)
     if old.met_at is not None and facts == (new.started_at, new.met_at, new.priority, new.plan, new.target_seconds):
         return replace(fresh, milestone=old, kept=True), []  # CAL-6: a closed cycle is not reckoned again
-    if old.met_at is not None and new.met_at is None and not last and old.clock == "ack":
+    lost = old.met_at is not None and (new.met_at is None or new.met_at > old.met_at)
+    if lost and not last and old.clock == "ack":
         return replace(fresh, milestone=old, kept=True), []  # REO-1: the field was used again for the next cycle
     carried = replace(
         new,
