@@ -33,12 +33,14 @@ from sfsync.errors import (
 )
 from sfsync.language import language
 from sfsync.mapping import Client, Mappings, load_client, load_mappings, load_plans, standard_directory
+from sfsync.metadata import generate, zip_package
 from sfsync.mirror.plan import Change, Outcome
 from sfsync.mirror.translate import Bookmark, Ids, Page
+from sfsync.org.deploy import Deployed, deploy, grant
 from sfsync.org.extract import extract
 from sfsync.org.preflight import Preflight, preflight
 from sfsync.org.session import OrgSession
-from sfsync.org.tokens import FileTokens, TokenStore
+from sfsync.org.tokens import FileTokens, MemoryTokens, TokenStore
 from sfsync.org.writeback import write_back
 from sfsync.rules.calendar import calendar_of
 from sfsync.rules.evaluate import Contract
@@ -50,6 +52,9 @@ from sfsync.store.store import LEASE_SECONDS, OrgRow, Store
 from sfsync.sync import Bounds, Preview, Report, preview, sync_org
 
 log = structlog.get_logger("runtime")
+
+SERVICE_PERMISSION_SET = "sfsync_Service"
+"""What the service's user is granted: exactly the mapped objects and fields."""
 
 LONGEST_RETRY = timedelta(minutes=30)
 """An org that keeps failing is tried at least this often."""
@@ -217,6 +222,27 @@ class Runtime:
     def _row(self, org: str) -> OrgRow:
         client = self.client_name(org)
         return next(row for row in self.store.orgs() if (row.client, row.org) == (client, org))
+
+    def deploy_metadata(self, org: str, *, username: str | None = None, check_only: bool = False) -> Deployed:
+        """Bring the standard objects and fields into an org and grant the service's permission set to its user.
+
+        ``username`` is an administrator who deploys, through the same app; default: the configured user.
+        Raises CheckFailed with the org's own words; then nothing of it is in force.
+        """
+        settings = self.org(org)
+        mappings = self.client(self.client_name(org)).mappings
+        pinned = settings.organization_id or self._row(org).organization_id
+        session = OrgSession(
+            f"{org}",
+            settings.model_copy(update={"username": username or settings.username, "organization_id": pinned}),
+            clock=self.clock,
+            tokens=MemoryTokens(),
+            adapter=self._adapter(org),
+        )
+        done = deploy(session, zip_package(generate(mappings)), check_only=check_only)
+        if not check_only and settings.username:
+            grant(session, SERVICE_PERMISSION_SET, settings.username)
+        return done
 
     # --- one run --------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Table, and_, func, select, text
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from sfsync.clock import token
 from sfsync.errors import StoreRefused, WrongOrg
@@ -464,7 +465,7 @@ class Store:
         """Return the newest published holidays of each year: workers read these and never the library."""
         query = (
             select(calendar_snapshot)
-            .distinct(calendar_snapshot.c.year)
+            .ext(distinct_on(calendar_snapshot.c.year))
             .order_by(calendar_snapshot.c.year, calendar_snapshot.c.version.desc())
         )
         with self._database.reading(client_name) as connection:

@@ -1,0 +1,153 @@
+"""The whole line on one stage: a local org with people in it, a real store, and the runtime between them.
+
+In process and on a clock that stands still until it is moved, so that a test says when things happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from sfsync.clock import ManualClock
+from sfsync.localorg.org import LocalOrg
+from sfsync.localorg.world import World
+from sfsync.mapping import load_mappings
+from sfsync.metadata import generate, zip_package
+from sfsync.org.inprocess import InProcess
+from sfsync.org.tokens import MemoryTokens
+from sfsync.runtime import Runtime
+from sfsync.settings import OrgSettings, Settings
+from sfsync.store.store import Store
+
+MONDAY = datetime(2026, 11, 16, 12, 0, tzinfo=UTC)
+CONSULTANT, CLIENT = "consultant1@{}.example", "client1@{}.example"
+
+CLIENT_FILE = """
+client: {name}
+name: {title}
+time_zone: America/Argentina/Buenos_Aires
+sla_plan: {plan}
+holidays: {{country: AR}}
+languages: [en]
+policy: {{consultant_usernames: ["consultant*"]}}
+"""
+
+
+class Stage:
+    """One or more client orgs, one store, one runtime."""
+
+    def __init__(
+        self, folder: Path, database_url: str, *orgs: str, plan: str = "gold", start: datetime = MONDAY, **settings: Any
+    ) -> None:
+        self.clock = ManualClock(start)
+        self.folder = folder
+        self.orgs = {name: LocalOrg(name, clock=self.clock, seed=n + 1) for n, name in enumerate(orgs or ("acme",))}
+        self.world = World(self.orgs.values(), control=True)
+        self.url = database_url
+        self.more = settings
+        (folder / "clients").mkdir(parents=True, exist_ok=True)
+        for name, org in self.orgs.items():
+            org.logins.add_app("client", "secret")
+            text = CLIENT_FILE.format(name=name, title=name.title(), plan=plan)
+            (folder / "clients" / f"{name}.yaml").write_text(text, encoding="utf-8")
+        self.runtime = self.open()
+
+    @property
+    def org(self) -> LocalOrg:
+        """The first org."""
+        return next(iter(self.orgs.values()))
+
+    def open(self) -> Runtime:
+        """Return a runtime as a freshly started worker has it."""
+        orgs = {
+            name: OrgSettings(
+                login_url=f"https://{name}.my.salesforce.com",
+                client_id="client",
+                client_secret=SecretStr("secret"),
+                username=f"integration@{name}.example",
+                **self.more,
+            )
+            for name in self.orgs
+        }
+        settings = Settings(orgs=orgs, data_dir=self.folder, clients_dir=self.folder / "clients")
+        return Runtime(
+            settings,
+            Store(self.url, pool_size=2),
+            clock=self.clock,
+            tokens=MemoryTokens(),
+            adapter=lambda org: InProcess(self.world, self.clock),
+        )
+
+    def deploy(self) -> None:
+        """Bring the standard metadata into every org and grant the permission sets."""
+        for org in self.orgs.values():
+            from sfsync.localorg.metadata import deploy
+
+            done = deploy.start(org, org.admin, package(), deploy.DeployOptions(single_package=True))
+            assert done.status == "Succeeded", [(m.name, m.problem) for m in done.failures][:5]
+            org.assign("sfsync_Service", org.integration_id)
+            for name, people in (("sfsync_Consultant", CONSULTANT), ("sfsync_Client_Approver", CLIENT)):
+                org.assign(name, people.format(org.name))
+        self.later(minutes=5)
+
+    def later(self, *, minutes: int = 0, hours: int = 0, days: int = 0) -> datetime:
+        """Let time pass; return what time it is."""
+        self.clock.advance(minutes * 60 + hours * 3600 + days * 86_400)
+        return self.clock.now()
+
+    # --- people -------------------------------------------------------------------------------------
+
+    def case(self, org: str | None = None, **values: Any) -> str:
+        """A person of the client opens a case."""
+        return self._org(org).insert("Case", {"Subject": "Orders do not sync", "Maint_Priority__c": "P2", **values})[0]
+
+    def estimate(self, case: str, minutes: int, org: str | None = None, **values: Any) -> str:
+        """A consultant proposes hours and sends them."""
+        sent = {"Status__c": "Sent", "Sent_At__c": iso(self.clock.now()), **values}
+        row = {"Case__c": case, "Minutes__c": minutes, "Version__c": 1, **sent}
+        return self._org(org).insert("Maintenance_Estimate__c", row)[0]
+
+    def approve(self, estimate: str, org: str | None = None) -> None:
+        """A person of the client approves."""
+        local = self._org(org)
+        values = {"Status__c": "Approved", "Decided_At__c": iso(self.clock.now())}
+        local.update("Maintenance_Estimate__c", estimate, values, user=CLIENT.format(local.name))
+
+    def log(self, case: str, minutes: int, on: date | None = None, org: str | None = None, **values: Any) -> str:
+        """A consultant logs time."""
+        day = (on or self.clock.now().date()).isoformat()
+        row = {"Case__c": case, "Minutes__c": minutes, "Work_Date__c": day, "Description__c": "work", **values}
+        return self._org(org).insert("Time_Entry__c", row)[0]
+
+    def shown(self, sobject: str, record: str, org: str | None = None) -> Mapping[str, Any]:
+        """Return a record as the org holds it."""
+        found = self._org(org).get(sobject, record)
+        assert found is not None
+        return found
+
+    def rows(self, sobject: str, org: str | None = None) -> list[dict[str, Any]]:
+        """Return every live row of an object."""
+        local = self._org(org)
+        names = [f.name for f in local.schema[sobject].stored_fields()]
+        columns = ", ".join(f'"{n}"' for n in names)
+        found = local.storage.rows(f'SELECT {columns} FROM "{sobject}" WHERE "IsDeleted" = 0 ORDER BY "Id"')
+        return [dict(zip(names, row, strict=True)) for row in found]
+
+    def _org(self, name: str | None) -> LocalOrg:
+        return self.orgs[name] if name else self.org
+
+
+@cache
+def package() -> bytes:
+    """The standard metadata, zipped."""
+    return zip_package(generate(load_mappings()))
+
+
+def iso(at: datetime) -> str:
+    """Return an instant as REST takes it."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
