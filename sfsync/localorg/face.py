@@ -280,7 +280,7 @@ def finish(call_org: LocalOrg, request: Request, response: Response, *, counted:
     )
     if counted:
         headers.append(("Sforce-Limit-Info", f"api-usage={call_org.spent()}/{call_org.daily_api_requests}"))
-    if status < 400 and response.body:
+    if status < 400 and response.body and "octet" not in (response.header("Content-Type") or ""):
         headers.append(("Vary", "Accept-Encoding"))
     if request.wire and len(response.body) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
         if response.header("Content-Encoding") is None:

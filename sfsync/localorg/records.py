@@ -131,6 +131,12 @@ class Plan:
             raise ApiError(400, "INVALID_FIELD_FOR_INSERT_UPDATE", message, [name])
         return name, coercion(found, self.org.schema)
 
+    def check_names(self, record: Mapping[str, Any]) -> None:
+        """Raise INVALID_FIELD for the first name that this user does not see on the object."""
+        for key, value in record.items():
+            if key != "attributes" and not isinstance(value, Mapping) and self.visible.field(key) is None:
+                self.writer(key, False)
+
     def prepare(self, record: Mapping[str, Any], creating: bool, links: list[Link]) -> Row:
         """Return the stored values of what a client sent; lookups by external id are put into ``links``."""
         row: Row = {}

@@ -338,6 +338,8 @@ def update(call: Call) -> Response:
         raise not_found(f"Provided external ID field does not exist or is not accessible: {given}")
     record = call.json_object()
     _no_id(record)
+    # A real org looks at the names of the fields before it looks at the id (recorded).
+    call.org.records.plan(call.actor, sobject.name).check_names(record)
     record_id = record_id_of(sobject, given)
     refused = _precondition(call, sobject, record_id)
     if refused is not None:

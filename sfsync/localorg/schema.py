@@ -138,6 +138,7 @@ class Field:
     controller_name: str | None = None
     search_prefilterable: bool = False
     encrypted: bool = False
+    byte_length: int | None = None
 
     @property
     def calculated(self) -> bool:

@@ -173,13 +173,14 @@ def _field(name: str, written: str, label: str, flags: str = "", extras: dict[st
         "createable": not read_only,
         "updateable": not read_only and "co" not in words,
         "nillable": not words & {"req", "must", "auto"} and kind != "boolean",
-        "defaulted_on_create": bool(words & {"def", "auto", "must"}) or kind == "boolean",
+        "defaulted_on_create": bool(words & {"def", "auto"}) or kind == "boolean",
         "permissionable": "per" in words or not (read_only or words & {"nop", "req"}),
-        "filterable": "nos" not in words and (not much or "nof" in words) and kind != "base64",
+        "filterable": not words & {"nos", "nof"} and not much and kind != "base64",
         "sortable": "nos" not in words and (not much or "nof" in words) and kind not in ("base64", "multipicklist"),
-        "groupable": kind not in ("textarea", "double", "currency", "percent", "datetime", "time", "base64")
+        "groupable": "nog" not in words and kind not in ("textarea", "double", "currency", "percent", "datetime", "time", "base64")
         or (long_text and not much),
         "aggregatable": kind not in ("boolean", "base64") and (not much or "nof" in words),
+        "byte_length": more.get("bytes"),
         "name_field": "name" in words,
         "id_lookup": "lookup" in words,
         "unique": "unique" in words,

@@ -62,6 +62,7 @@ class Storage:
 
     def __init__(self, path: str = ":memory:") -> None:
         self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
+        self.db.execute("PRAGMA page_size=16384")
         for pragma in (
             "journal_mode=MEMORY",
             "synchronous=OFF",
