@@ -17,7 +17,7 @@ from sfsync.rules.intake import INCLUDED, QUOTE, Intake, valid_until
 from sfsync.rules.replay import Leg, Replay, Share
 from sfsync.rules.validity import plan_of
 from sfsync.rules.weeks import local_day
-from sfsync.rules.wording import N_, Hours, Sentence, Shown
+from sfsync.rules.wording import N_, Hours, Sentence, Shown, phrase
 
 NOTHING = Sentence("")
 
@@ -198,16 +198,16 @@ class View:
         )
         sentence = NOTHING
         if pack.deleted:
-            sentence = Sentence(N_("This pack was deleted although work was taken from it; its hours are kept."))
+            sentence = phrase(N_("This pack was deleted although work was taken from it; its hours are kept."))
         elif lot.refusal:
-            sentence = Sentence(REFUSALS[lot.refusal], {"last_day": lot.original_on})
+            sentence = phrase(REFUSALS[lot.refusal], {"last_day": lot.original_on})
         elif dead and held:
-            sentence = Sentence(
+            sentence = phrase(
                 N_("Ended on {last_day}; {reserved} of approved work can still be used."),
                 {"last_day": replay.valid[lot.key], "reserved": Hours(held)},
             )
         elif dead and expired:
-            sentence = Sentence(
+            sentence = phrase(
                 N_("Ended on {last_day}; {expired} expired unused."),
                 {"last_day": replay.valid[lot.key], "expired": Hours(expired)},
             )
@@ -276,15 +276,15 @@ class View:
         }
         sentence = NOTHING
         if refusal:
-            sentence = Sentence(REFUSALS[refusal], values)
+            sentence = phrase(REFUSALS[refusal], values)
         elif status == EstimateStatus.EXPIRED or status == EstimateStatus.SUPERSEDED:
-            sentence = Sentence(REFUSALS[f"status {status}"], values)
+            sentence = phrase(REFUSALS[f"status {status}"], values)
         elif shortage:
-            sentence = Sentence(
+            sentence = phrase(
                 N_("Approval needs {shortage} more than are available: buy {packs} pack(s) first."), values
             )
         elif after is not None:
-            sentence = Sentence(N_("If you approve, {after} stay available."), values)
+            sentence = phrase(N_("If you approve, {after} stay available."), values)
         return EstimateOutcome(
             status=status,
             refusal=refusal,
@@ -347,7 +347,7 @@ class View:
         sentence = NOTHING
         if waiting:
             text = OVERRUN if approved else NEEDS_APPROVAL
-            sentence = Sentence(text, {"waiting": Hours(waiting), "approved": Hours(approved)})
+            sentence = phrase(text, {"waiting": Hours(waiting), "approved": Hours(approved)})
         return CaseFigures(
             logged_minutes=sum(
                 max(0, entry.worked_minutes or 0)
@@ -372,9 +372,9 @@ class View:
         entry, work = self.intake.entries[key], self.intake.works.get(key)
         if work is None:
             if entry.deleted:
-                sentence = Sentence(N_("Deleted; its hours went back to where they came from."))
+                sentence = phrase(N_("Deleted; its hours went back to where they came from."))
                 return EntryOutcome(key, entry.case, EntryState.REVERSED, sentence)
-            return EntryOutcome(key, entry.case, EntryState.REFUSED, Sentence(VERDICTS["day_missing"]))
+            return EntryOutcome(key, entry.case, EntryState.REFUSED, phrase(VERDICTS["day_missing"]))
         share = self.replay.shares.get(key, Share())
         state, sentence = self._state(work.verdict, share, work.case)
         return EntryOutcome(
@@ -397,7 +397,7 @@ class View:
                 state = EntryState.REVERSED
             elif verdict in ("not_billable", INCLUDED, QUOTE):
                 state = EntryState.COUNTED
-            return state, Sentence(VERDICTS[verdict])
+            return state, phrase(VERDICTS[verdict])
         counted = sum(leg.minutes for leg in share.legs)
         values: dict[str, Shown] = {
             "counted": Hours(counted),
@@ -420,20 +420,20 @@ class View:
                 )
             else:
                 text = N_("{counted} counted without approval. {waiting} wait.") if counted else NEEDS_APPROVAL
-            return EntryState.WAITING, Sentence(text, values)
+            return EntryState.WAITING, phrase(text, values)
         if share.refused:
             text = N_("The client said no: {refused} are not billable.")
             if counted or share.uncovered:
-                return EntryState.COUNTED, Sentence(N_("{counted} counted. {refused} are not billable."), values)
-            return EntryState.REFUSED, Sentence(text, values)
+                return EntryState.COUNTED, phrase(N_("{counted} counted. {refused} are not billable."), values)
+            return EntryState.REFUSED, phrase(text, values)
         if share.uncovered:
             text = N_("{counted} counted. No pack covers {uncovered} yet; the next purchase does.")
-            return EntryState.COUNTED, Sentence(text, values)
+            return EntryState.COUNTED, phrase(text, values)
         if not share.legs:
-            return EntryState.COUNTED, Sentence(N_("Rounded to nothing."))
+            return EntryState.COUNTED, phrase(N_("Rounded to nothing."))
         if values["packs"] == 1:
-            return EntryState.COUNTED, Sentence(N_("{counted} counted."), values)
-        return EntryState.COUNTED, Sentence(N_("{counted} counted, from {packs} packs."), values)
+            return EntryState.COUNTED, phrase(N_("{counted} counted."), values)
+        return EntryState.COUNTED, phrase(N_("{counted} counted, from {packs} packs."), values)
 
     def _shortage(self, case: str) -> int:
         short = [self.replay.unfunded[key] for key in self.replay.unfunded if self._case_of(key) == case]
@@ -497,7 +497,7 @@ class View:
                 "minutes": Hours(gift.bought_minutes or 0),
                 "last_day": gift.last_valid_on or self.today,
             }
-            yield _finding("Courtesy", gift.key, Sentence(text, values), "COR-2", minutes=gift.bought_minutes or 0)
+            yield _finding("Courtesy", gift.key, phrase(text, values), "COR-2", minutes=gift.bought_minutes or 0)
 
     def _long_days(self, days: Iterable[tuple[str, date]]) -> Iterator[Finding]:
         for person, day in sorted(days):
@@ -505,7 +505,7 @@ class View:
             worked = [(person, day, e.worked_minutes or 0) for e in entries if not e.deleted]
             for _, _, minutes in rounding.long_days(worked, self.intake.policy.max_day_minutes):
                 text = N_("{minutes} on {day} are more than a day holds.")
-                sentence = Sentence(text, {"minutes": Hours(minutes), "day": day})
+                sentence = phrase(text, {"minutes": Hours(minutes), "day": day})
                 yield _finding("LongDay", entries[-1].key, sentence, "RND-1", minutes=minutes)
 
 

@@ -23,9 +23,6 @@ V = TypeVar("V")
 INCLUDED, PACK, QUOTE = "included", "pack", "quote"
 """How a case is paid for (SCP-1..3)."""
 
-FREE_OF_CHARGE = frozenset({"not_billable", INCLUDED, QUOTE})
-"""Verdicts of work that counts but draws on no pack."""
-
 ACT = "act:"
 """Start of the source of a posting a person made (refund, transfer, adjustment): kept, never derived."""
 
@@ -141,7 +138,7 @@ class Intake:
     corrections_of: dict[str, set[str]] = field(default_factory=dict)
     days: dict[tuple[str, date], set[str]] = field(default_factory=dict)
     """(consultant, day) to the entries that say so; an entry without a consultant stands alone."""
-    groups: dict[tuple[str, date], set[str]] = field(default_factory=dict)
+    groups: dict[tuple[str, date | str], set[str]] = field(default_factory=dict)
     """Entries that are rounded together (RND-2); empty with the scope ``entry``."""
     events: dict[tuple[str, str], tuple[Event, ...]] = field(default_factory=dict)
     """(kind, key) to the events it stands for now."""
@@ -327,15 +324,15 @@ class Intake:
                     work = work._replace(billed=billed)
                 self._hold_work(key, work, old, new)
             return
-        regroup: set[tuple[str, date]] = set()
+        regroup: set[tuple[str, date | str]] = set()
         for key in keys:
             before, work = self.works.get(key), self._work(key)
             if before is not None:
-                self.groups.get(self._group(before), set()).discard(key)
-                regroup.add(self._group(before))
+                self.groups.get(self.group_of(before), set()).discard(key)
+                regroup.add(self.group_of(before))
             if work is not None and not work.verdict:
-                self.groups.setdefault(self._group(work), set()).add(key)
-                regroup.add(self._group(work))
+                self.groups.setdefault(self.group_of(work), set()).add(key)
+                regroup.add(self.group_of(work))
             else:
                 self._hold_work(key, work, old, new)
         for group in regroup:
@@ -349,11 +346,12 @@ class Intake:
         events = () if work is None else (Event(work.posted_at, Rank.WORK, key),)
         self._hold("entry", self.works, key, work, events, old, new)
 
-    def _group(self, work: Work) -> tuple[str, date]:
-        day = work.worked_on
-        if self.policy.rounding_scope == "case_week":
-            day -= timedelta(days=day.weekday())
-        return work.case, day
+    def group_of(self, work: Work) -> tuple[str, date | str]:
+        """Return what an entry is rounded together with: its case and day or week, or itself alone (RND-2)."""
+        scope = self.policy.rounding_scope
+        if scope == "entry":
+            return work.case, work.key
+        return work.case, work.worked_on - timedelta(days=work.worked_on.weekday() if scope == "case_week" else 0)
 
     def _work(self, key: str) -> Work | None:
         """Return an entry as the ledger reads it, minutes not yet rounded; None for a deleted one."""

@@ -13,7 +13,7 @@ and no minute is lost or counted twice.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -173,11 +173,13 @@ class Book:
             self.change(packs=dated)
         while True:
             self._tell(now, touched)
-            new = difference(self._standing, self._targets(touched), now)
+            targets = self._targets(touched)
+            corrected = self._corrected(targets)
+            new = difference(self._standing, targets, now)
             self._absorb(standing(new, self._standing))
             self.intake.drawn |= {p.pack for p in new if _draws(p)}
             postings += new
-            courtesy = self._courtesy(new, now)
+            courtesy = self._courtesy(corrected, new, now)
             if not courtesy:
                 break
             given += courtesy
@@ -241,10 +243,9 @@ class Book:
             if target.lines or key in self._standing:
                 targets[key] = target
         for case in sorted(touched.cases):
-            fixed = {lot: minutes for lot, minutes in replay.fixed.get(case, {}).items() if minutes}
             source = f"fixed:{case}"
-            if fixed or source in self._standing:
-                targets[source] = self._fixed_target(case, fixed)
+            if replay.fixed.get(case) or source in self._standing:
+                targets[source] = self._fixed_target(case)
         for key in sorted({*intake.packs, *self._expiries}):
             pool = replay.pool.get(key, {})
             wanted = {f"expire:{key}:{day}": Line(key, -pool[day], day, PostingKind.EXPIRE) for day in sorted(pool)}
@@ -274,14 +275,13 @@ class Book:
             reason = "moved"
         return Target(lines, reason)
 
-    def _fixed_target(self, case: str, fixed: Mapping[str, int]) -> Target:
-        record, day = self.intake.cases.get(case), self.replay.closed_on.get(case)
+    def _fixed_target(self, case: str) -> Target:
+        record, fixed = self.intake.cases.get(case), self.replay.fixed.get(case, {})
         category = record.category if record is not None else None
-        lines = tuple(
-            Line(lot, -fixed[lot], day or date.min, PostingKind.ADJUSTMENT, case, category)
-            for lot in sorted(fixed, key=lambda lot: self.intake.lots[lot].burn_key(self.replay.valid[lot]))
-        )
-        return Target(lines, "fixed price")
+        lots, valid = self.intake.lots, self.replay.valid
+        places = sorted(fixed, key=lambda place: (lots[place[0]].burn_key(valid[place[0]]), place[1]))
+        lines = (Line(lot, -fixed[lot, day], day, PostingKind.ADJUSTMENT, case, category) for lot, day in places)
+        return Target(tuple(lines), "fixed price")
 
     def _absorb(self, stands: Mapping[str, Standing]) -> None:
         for source, each in stands.items():
@@ -291,23 +291,53 @@ class Book:
             elif source.startswith("expire:"):
                 self._expiries.setdefault(source[7:].rpartition(":")[0], set()).add(source)
 
-    def _courtesy(self, new: list[Posting], now: datetime) -> list[Pack]:
-        """Return the courtesy packs for minutes that a correction gave back to packs already ended (COR-2)."""
-        if self.terms.policy.courtesy_days == 0:
+    def _corrected(self, targets: Mapping[str, Target]) -> dict[str, int]:
+        """Return pack to the minutes that entries give back to it because they became shorter or went.
+
+        Minutes that only move, because something was learned late or a rounding is shared out anew, are
+        not among them: entries that are rounded together are weighed together.
+        """
+        change: dict[Hashable, dict[str, int]] = {}
+        shorter: dict[Hashable, int] = {}
+        for source, target in targets.items():
+            before = self._standing.get(source)
+            stood = before.lines if before is not None else ()
+            if stood == target.lines or source.startswith(NOT_ENTRIES) or source in self._bought:
+                continue
+            work = self.intake.works.get(source)
+            counts = work is not None and not work.verdict
+            group: Hashable = self.intake.group_of(work) if work is not None and counts else source
+            billed = work.billed if work is not None and counts else 0
+            shorter[group] = shorter.get(group, 0) - sum(line.minutes for line in stood) - billed
+            packs = change.setdefault(group, {})
+            for line in (*(line._replace(minutes=-line.minutes) for line in stood), *target.lines):
+                packs[line.pack] = packs.get(line.pack, 0) + line.minutes
+        back: dict[str, int] = {}
+        for group, packs in change.items():
+            for pack, minutes in packs.items():
+                part = min(minutes, shorter[group])
+                if part > 0:
+                    back[pack] = back.get(pack, 0) + part
+                    shorter[group] -= part
+        return back
+
+    def _courtesy(self, corrected: Mapping[str, int], new: list[Posting], now: datetime) -> list[Pack]:
+        """Return the courtesy packs for minutes that corrections gave back to packs already ended (COR-2)."""
+        if not corrected or self.terms.policy.courtesy_days == 0:
             return []
         back: dict[str, int] = {}
-        gone: dict[str, int] = {}
+        lapsed: dict[str, int] = {}
         why: dict[str, list[str]] = {}
         for p in new:
             if p.kind in (PostingKind.REVERSAL, PostingKind.CONSUME):
                 back[p.pack] = back.get(p.pack, 0) + p.minutes
                 why.setdefault(p.pack, []).append(f"{p.source}#{p.source_version}")
             elif p.kind in (PostingKind.EXPIRE, PostingKind.EXPIRE_REVERSAL):
-                gone[p.pack] = gone.get(p.pack, 0) - p.minutes
+                lapsed[p.pack] = lapsed.get(p.pack, 0) - p.minutes
         packs = []
         today = local_day(now, self.terms.time_zone)
-        for key in sorted(back):
-            minutes = min(back[key], gone.get(key, 0))
+        for key in sorted(corrected):
+            minutes = min(corrected[key], back.get(key, 0), lapsed.get(key, 0))
             if minutes > 0 and self.replay.dead.get(key):
                 packs.append(self._courtesy_pack(self.intake.packs[key], minutes, sorted(set(why[key])), today))
         return packs
@@ -343,12 +373,14 @@ class Book:
         for case in cases:
             entries |= set(replay.waiting.get(case, ()))
         if everything:
-            cases |= {*intake.cases, *intake.entries_of, *intake.estimates_of}
+            cases |= intake.cases.keys() | intake.estimates_of.keys()
             entries |= set(intake.entries)
         view = figures.View(intake, replay, now)
+        cases |= {intake.estimates[key].case or "" for key in view.open_estimates}  # they expire by themselves
         estimates = {*touched.estimates, *view.open_estimates}
         for case in cases:
             estimates |= intake.estimates_of.get(case, set())
+        cases &= intake.cases.keys()
         account = view.account()
         shown_estimates = {k: view.estimate(k, account) for k in sorted(estimates) if k in intake.estimates}
         packs = view.packs()

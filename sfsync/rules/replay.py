@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 from sfsync.records import Priority
-from sfsync.rules.intake import FREE_OF_CHARGE, Decision, Event, Intake, Rank, Work
+from sfsync.rules.intake import Decision, Event, Intake, Rank, Work
 from sfsync.rules.validity import Lot
 from sfsync.rules.weeks import end_of_day, local_day
 
@@ -72,8 +72,8 @@ class Replay:
         """Case to its reservation: pack to minutes (APR-1)."""
         self.released: dict[str, dict[str, int]] = {}
         """Closed case to what its reservation gave back: work done in time may still take it."""
-        self.fixed: dict[str, dict[str, int]] = {}
-        """Closed case to what was deducted beyond the work (X-12, mode ``fixed``)."""
+        self.fixed: dict[str, dict[tuple[str, date], int]] = {}
+        """Closed case to what was deducted beyond the work: pack and day to minutes (X-12, mode ``fixed``)."""
         self.approved: dict[str, int] = {}
         self.used: dict[str, int] = {}
         """Case to the minutes that count against its approval: drawn or uncovered."""
@@ -158,6 +158,10 @@ class Replay:
         """Add minutes; a sum of zero is removed."""
         self._set(values, key, values.get(key, 0) + minutes or None)
 
+    def _touch(self, case: str) -> None:
+        """Note that a case's reservation changed, though nothing was decided or worked on it."""
+        self._set(self.approved, case, self.approved[case])
+
     # packs
 
     def _activate(self, event: Event) -> None:
@@ -207,9 +211,10 @@ class Replay:
         """Let every reservation on a pack go: its minutes expire on ``day`` (EXP-3)."""
         if not self.held.get(lot):
             return
-        for parts in self.parts.values():
+        for case, parts in self.parts.items():
             minutes = parts.get(lot)
             if minutes:
+                self._touch(case)
                 self._set(parts, lot, None)
                 self._add(self.held, lot, -minutes)
                 self._add(self.pool.setdefault(lot, {}), day, minutes)
@@ -238,6 +243,7 @@ class Replay:
         for case in sorted(self.parts):
             taken = min(missing, self.parts[case].get(lot, 0))
             if taken:
+                self._touch(case)
                 self._add(self.parts[case], lot, -taken)
                 self._add(self.held, lot, -taken)
                 missing -= taken
@@ -352,8 +358,7 @@ class Replay:
     def _work(self, event: Event) -> None:
         work = self.intake.works[event.key]
         if work.verdict:
-            refused = 0 if work.verdict in FREE_OF_CHARGE or work.verdict == "corrected" else max(0, work.billed)
-            self._set(self.shares, work.key, Share(refused=refused))
+            self._set(self.shares, work.key, Share())
             return
         room = self._room(work)
         minutes = work.billed if room is None else min(room, work.billed)
@@ -378,9 +383,11 @@ class Replay:
     def _pay(self, work: Work, minutes: int) -> tuple[list[Leg], int]:
         """Draw minutes: on the case's reservation, on what its close gave back, then in burn order (LED-2, APR-2)."""
         drawn: dict[str, int] = {}
-        left = self._pay_from_parts(self.parts.get(work.case), minutes, drawn, self.held)
-        left = self._pay_from_parts(self.fixed.get(work.case), left, drawn, None)
-        left = self._pay_from_released(work.case, left, drawn)
+        left = self._pay_from_parts(work.case, minutes, drawn)
+        closed_on = self.closed_on.get(work.case)
+        if closed_on is not None and work.worked_on <= closed_on:
+            left = self._pay_from_fixed(work.case, left, drawn)
+            left = self._pay_from_released(work.case, left, drawn)
         left = self._pay_in_burn_order(work, left, drawn)
         return self._legs(work, drawn), left
 
@@ -389,18 +396,28 @@ class Replay:
         lots = self.intake.lots
         return [Leg(lot, taken, max(work.worked_on, lots[lot].activated_on)) for lot, taken in drawn.items()]
 
-    def _pay_from_parts(
-        self, parts: dict[str, int] | None, left: int, drawn: dict[str, int], held: dict[str, int] | None
-    ) -> int:
+    def _pay_from_parts(self, case: str, left: int, drawn: dict[str, int]) -> int:
+        parts = self.parts.get(case)
         if not parts or not left:
             return left
         for lot in sorted(parts, key=self._place):
             taken = min(left, parts[lot])
             if taken:
                 self._add(parts, lot, -taken)
-                if held is not None:
-                    self._add(held, lot, -taken)
+                self._add(self.held, lot, -taken)
                 drawn[lot] = drawn.get(lot, 0) + taken
+                left -= taken
+        return left
+
+    def _pay_from_fixed(self, case: str, left: int, drawn: dict[str, int]) -> int:
+        parts = self.fixed.get(case)
+        if not parts or not left:
+            return left
+        for part in sorted(parts, key=lambda part: (self._place(part[0]), part[1])):
+            taken = min(left, parts[part])
+            if taken:
+                self._add(parts, part, -taken)
+                drawn[part[0]] = drawn.get(part[0], 0) + taken
                 left -= taken
         return left
 
@@ -501,7 +518,7 @@ class Replay:
             for lot, minutes in list(parts.items()):
                 self._set(parts, lot, None)
                 self._add(self.held, lot, -minutes)
-                self._add(fixed, lot, minutes)
+                self._add(fixed, (lot, max(day, self.intake.lots[lot].activated_on)), minutes)
             return
         released = self.released.setdefault(case, {})
         for lot, minutes in list(parts.items()):

@@ -50,6 +50,11 @@ class Sentence:
         return self.render()
 
 
+def phrase(text: str, values: Mapping[str, Shown] | None = None, **more: Shown) -> Sentence:
+    """Return a sentence with those of the values that stand in it."""
+    return Sentence(text, {name: value for name, value in {**(values or {}), **more}.items() if f"{{{name}}}" in text})
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A rule's no: a stable code for programs, and figures that explain it."""

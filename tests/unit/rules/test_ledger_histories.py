@@ -1,0 +1,149 @@
+"""The ledger over random years of a client: nothing is lost, and the order of arrival has no say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from sfsync.clock import seeded
+from sfsync.records import Posting, Record, TimeEntry
+from sfsync.rules.ledger import Book, LedgerOutcome, settle
+from sfsync.rules.postings import balances, books, chain, dips, verify
+from tests.unit.rules.histories import PLANS, History, facts_of, history
+
+BATCHES = range(20)
+PER_BATCH = 105  # 2,100 histories in all
+
+
+def told(history: History, *, also_full: bool = True) -> tuple[LedgerOutcome, list[Posting], dict[str, Record]]:
+    """Let a history happen run by run; check every run; return the last outcome of everything."""
+    records: dict[str, Record] = {}
+    postings: list[Posting] = []
+    shown: dict[str, dict[str, object]] = {"entries": {}, "cases": {}, "estimates": {}}
+    book = Book(facts_of({}), (), history.terms, PLANS)
+    for now, batch in history.arrivals:
+        records.update({record.key: record for record in batch})
+        facts = facts_of({record.key: record for record in batch})
+        book.change(packs=facts.packs, cases=facts.cases, estimates=facts.estimates, entries=facts.entries)
+        outcome = book.settle(now)
+        if also_full:
+            same(outcome, settle(facts_of(records), postings, history.terms, PLANS, now), shown)
+        postings += outcome.postings
+        records.update({pack.key: pack for pack in outcome.new_packs})
+        assert book.settle(now).postings == (), "settling twice posts twice"
+    last = history.arrivals[-1][0] + timedelta(days=1)
+    final = settle(facts_of(records), postings, history.terms, PLANS, last)
+    return final, [*postings, *final.postings], records
+
+
+def same(part: LedgerOutcome, whole: LedgerOutcome, shown: dict[str, dict[str, object]]) -> None:
+    """Check that the incremental form says what the full one does, and that what it did not show did not change."""
+    assert part.postings == whole.postings
+    assert part.new_packs == whole.new_packs
+    assert part.account == whole.account
+    assert part.reservations == whole.reservations
+    assert part.packs == whole.packs
+    assert part.next_due_at == whole.next_due_at
+    for name, known in shown.items():
+        known.update(getattr(part, name))
+        assert known == getattr(whole, name), name
+
+
+def sound(history: History, outcome: LedgerOutcome, postings: list[Posting]) -> None:
+    """Check what must hold of any ledger at any time."""
+    sums = books(postings)
+    assert sums.error == 0
+    assert sums.negative == {}
+    assert dips(postings) == []
+    fold = balances(postings)
+    for key, pack in outcome.packs.items():
+        assert fold.get(key, 0) == pack.remaining_minutes, f"{key}: the balance is the fold of its postings"
+        assert 0 <= pack.reserved_minutes <= pack.remaining_minutes
+        assert min(pack.used_minutes, pack.expired_minutes, pack.available_minutes) >= 0
+        assert pack.bought_minutes == pack.used_minutes + pack.expired_minutes + pack.remaining_minutes
+    if history.terms.policy.overdraw == "block":
+        assert outcome.account.balance_minutes == sum(fold.values())
+        assert outcome.account.available_minutes >= 0
+    assert outcome.account.available_minutes == outcome.account.balance_minutes - outcome.account.reserved_minutes
+    for entry in outcome.entries.values():
+        parts = entry.counted_minutes + entry.waiting_minutes + entry.uncovered_minutes + entry.refused_minutes
+        assert parts == entry.billed_minutes, f"{entry.key}: no minute is lost or counted twice"
+    for reserved in outcome.reservations.values():
+        assert min(reserved.values()) > 0
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_minutes_are_conserved_and_no_pack_dips_below_zero_whatever_happens(batch: int) -> None:
+    for seed in range(batch * PER_BATCH, (batch + 1) * PER_BATCH):
+        told_one = history(seed, seeded(f"ledger {seed}"), edits=True)
+        try:
+            outcome, postings, records = told(told_one)
+            sound(told_one, outcome, postings)
+            drawn_only_when_valid(told_one, outcome, records)
+            rebuilt(told_one, outcome, postings, records)
+        except AssertionError as wrong:
+            raise AssertionError(f"seed {seed}: {wrong}") from wrong
+
+
+def drawn_only_when_valid(history: History, outcome: LedgerOutcome, records: dict[str, Record]) -> None:
+    """LED-3: the work date lies in the pack's days, in its reservation's grace, or before a purchase that settled it."""
+    grace = timedelta(days=history.terms.policy.reservation_grace_days)
+    for entry in outcome.entries.values():
+        worked = records[entry.key]
+        assert isinstance(worked, TimeEntry)
+        for leg in entry.legs:
+            last = outcome.packs[leg.pack].last_valid_on
+            assert last is not None
+            assert worked.worked_on is not None
+            assert worked.worked_on <= last + grace
+            assert leg.effective_on >= worked.worked_on
+
+
+def rebuilt(history: History, outcome: LedgerOutcome, postings: list[Posting], records: dict[str, Record]) -> None:
+    """Deleting the store and reading the org again comes to the same figures and balances."""
+    last = history.arrivals[-1][0] + timedelta(days=1)
+    again = settle(facts_of(records), (), history.terms, PLANS, last)
+    assert balances(again.postings) == {key: m for key, m in balances(postings).items() if key in records}
+    assert again.new_packs == ()
+    assert again.packs == outcome.packs
+    assert again.entries == outcome.entries
+    assert again.cases == outcome.cases
+    assert again.account == outcome.account
+    assert again.reservations == outcome.reservations
+    assert books(again.postings).expired == books(postings).expired
+    assert books(again.postings).consumed == books(postings).consumed
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_the_order_in_which_records_arrive_has_no_say(batch: int) -> None:
+    for seed in range(batch * PER_BATCH, (batch + 1) * PER_BATCH):
+        rng = seeded(f"arrival {seed}")
+        one = history(seed, rng, edits=False)
+        other = History(seed, one.terms, one.records)
+        late = [now for now, _ in one.arrivals]
+        for record in one.records:
+            other.arrivals.append((rng.choice(late), [record]))
+        other.arrivals.append((late[-1], []))
+        other.arrivals.sort(key=lambda arrival: arrival[0])
+        first, first_postings, _ = told(one, also_full=False)
+        second, second_postings, _ = told(other, also_full=False)
+        problem = f"seed {seed}"
+        assert balances(first_postings) == balances(second_postings), problem
+        assert first.entries == second.entries, problem
+        assert first.packs == second.packs, problem
+        assert first.reservations == second.reservations, problem
+        assert books(first_postings).expired == books(second_postings).expired, problem
+
+
+def test_a_changed_posting_breaks_the_chain_where_it_was_changed() -> None:
+    _, postings, _ = told(history(3, seeded("chain 3"), edits=True), also_full=False)
+    hashes = chain(postings)
+    assert verify(postings, hashes) is None
+    for index in range(len(postings)):
+        forged = [*postings]
+        forged[index] = replace(forged[index], minutes=forged[index].minutes + 1)
+        assert verify(forged, hashes) == index
+    assert verify(postings[:-1], hashes) == len(postings) - 1
+    assert chain(postings[2:], hashes[1]) == hashes[2:]
