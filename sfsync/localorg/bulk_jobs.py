@@ -275,7 +275,8 @@ class Jobs:
 
     def _batch(self, job: IngestJob, actor: Actor, columns: Columns, rows: list[list[str]]) -> None:
         options = Options(assign=job.assignment_rule or False)
-        outcomes = write(self.org, actor, job.object_name, job.operation, job.external, columns, rows, options)
+        records = [columns.record(row) for row in rows]
+        outcomes = write(self.org, actor, job.object_name, job.operation, job.external, records, options)
         good: list[list[str]] = []
         bad: list[list[str]] = []
         for row, outcome in zip(rows, outcomes, strict=True):

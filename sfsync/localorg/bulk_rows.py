@@ -115,7 +115,6 @@ class Columns:
 
     plain: list[tuple[int, str]] = field(default_factory=list)
     links: list[tuple[int, str, Link]] = field(default_factory=list)  # place, lookup field, how the parent is named
-    id_at: int | None = None
 
     def record(self, row: Sequence[str]) -> dict[str, Any]:
         """Return the values a row gives: nothing for an empty cell, None for ``#N/A``."""
@@ -150,13 +149,8 @@ def columns_of(header: Sequence[str], sobject: SObject, operation: str) -> Colum
         one = sobject.field(name)
         if one is None:
             raise BatchRefused(f"InvalidBatch : Field name not found : {name}")
-        if one.name == "Id":
-            found.id_at = place
-            if operation == "upsert":
-                found.plain.append((place, "Id"))
-        else:
-            found.plain.append((place, one.name))
-    if operation in DELETES and (found.id_at is None or len(header) > 1):
+        found.plain.append((place, one.name))
+    if operation in DELETES and [name.lower() for name in header] != ["id"]:
         raise BatchRefused(f"InvalidBatch : Field name not found : a {operation} takes the Id column alone")
     return found
 
@@ -177,21 +171,22 @@ def write(
     object_name: str,
     operation: str,
     external: str | None,
-    columns: Columns,
-    rows: Sequence[Sequence[str]],
+    records: Sequence[Mapping[str, Any]],
     options: Options,
 ) -> list[SaveResult]:
-    """Carry out ``operation`` for every row as ``actor`` and return the outcomes in the order of the rows."""
+    """Carry out ``operation`` for every record as ``actor`` and return the outcomes in the order of the records.
+
+    Update and the deletes find a record by the value of its ``Id``.
+    """
     with org.running_as(actor):
         try:
             if operation == "insert":
-                return org.records.insert(actor, object_name, [columns.record(row) for row in rows], options)
+                return org.records.insert(actor, object_name, records, options)
             if operation == "upsert":
-                found = [columns.record(row) for row in rows]
-                return org.records.upsert(actor, object_name, external or "Id", found, options)
-            return _by_id(org, actor, object_name, operation, columns, rows, options)
+                return org.records.upsert(actor, object_name, external or "Id", records, options)
+            return _by_id(org, actor, object_name, operation, records, options)
         except ApiError as refusal:  # the user may not do this at all: every row says so
-            return [SaveResult(errors=[refusal]) for _ in rows]
+            return [SaveResult(errors=[refusal]) for _ in records]
 
 
 def _by_id(
@@ -199,23 +194,23 @@ def _by_id(
     actor: Actor,
     object_name: str,
     operation: str,
-    columns: Columns,
-    rows: Sequence[Sequence[str]],
+    records: Sequence[Mapping[str, Any]],
     options: Options,
 ) -> list[SaveResult]:
     results: list[SaveResult | None] = []
     work: list[tuple[str, Mapping[str, Any]]] = []
-    for row in rows:
-        written = "" if columns.id_at is None else row[columns.id_at].strip()
-        record_id = ids.to_long(written)
-        if not written or written == NULL:
+    for record in records:
+        values = dict(record)
+        written = values.pop(next((key for key in record if key.lower() == "id"), "Id"), None)
+        record_id = ids.to_long(str(written).strip())
+        if not written:
             missing = ApiError(400, "MISSING_ARGUMENT", f"Id not specified in an {operation} call", [])
             results.append(SaveResult(errors=[missing]))
         elif record_id is None:
-            results.append(SaveResult(errors=[malformed_id(written)]))
+            results.append(SaveResult(errors=[malformed_id(str(written))]))
         else:
             results.append(None)
-            work.append((record_id, columns.record(row) if operation == "update" else {}))
+            work.append((record_id, values))
     if operation == "update":
         done = org.records.update(actor, object_name, work, options)
     else:

@@ -67,10 +67,7 @@ class Result:
             rows: Iterable[Row] = self._whole[start : start + size]
         else:
             wanted = self._ids[start * LONG : (start + size) * LONG]
-            ids = [wanted[at : at + LONG] for at in range(0, len(wanted), LONG)]
-            parameters = self.plan.parameters | {"keys": json.dumps(ids)}
-            found = {row[0]: row for row in execute(connection, self.plan.keyed_sql(), parameters)}
-            rows = [found[one] for one in ids if one in found]
+            rows = _keyed(connection, self.plan, [wanted[at : at + LONG] for at in range(0, len(wanted), LONG)])
         return self._render(connection, self.plan, list(rows))
 
     def _render(self, connection: sqlite3.Connection, plan: Plan, rows: list[Row]) -> list[Record]:
@@ -133,28 +130,52 @@ def run(connection: sqlite3.Connection, text: str, view: View, *, page_size: int
 
 
 class Extract:
-    """The rows of a Bulk query as lines of CSV: which rows is fixed now, values are read when lines are asked for."""
+    """The rows of a Bulk query as lines of CSV: which rows is fixed now, values are read when lines are asked for.
+
+    ``ids`` takes the place of the query's own choice of rows.
+    """
 
     def __init__(
-        self, connection: sqlite3.Connection, plan: Plan, *, delimiter: str = ",", line_ending: str = "\n"
+        self,
+        connection: sqlite3.Connection,
+        plan: Plan,
+        *,
+        delimiter: str = ",",
+        line_ending: str = "\n",
+        ids: list[str] | None = None,
     ) -> None:
         self.plan = plan
-        self._ids = [row[0] for row in execute(connection, plan.keys_sql(), plan.parameters)]
-        names = ['"' + name + '"' for name, _ in plan.leaves]
-        self.header = delimiter.join(names) + line_ending
+        if ids is None:
+            ids = [row[0] for row in execute(connection, plan.keys_sql(), plan.parameters)]
+        self.ids = ids
+        self.header = delimiter.join(f'"{name}"' for name, _ in plan.leaves) + line_ending
         leaves = [leaf for _, leaf in plan.leaves]
         self._lines = compile_csv(leaves, len(plan.columns), delimiter, line_ending)
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self._ids)
+        return len(self.ids)
+
+    @property
+    def instants(self) -> list[str]:
+        """The dotted names of the datetime fields."""
+        return [name for name, leaf in self.plan.leaves if leaf.kind == "datetime"]
 
     def lines(self, connection: sqlite3.Connection, start: int, size: int) -> list[str]:
         """Return the rows [start:start + size) as lines with their ends; rows deleted meanwhile are missing."""
-        ids = self._ids[start : start + size]
-        parameters = self.plan.parameters | {"keys": json.dumps(ids)}
-        found = {row[0]: row for row in execute(connection, self.plan.keyed_sql(), parameters)}
-        return self._lines([found[one] for one in ids if one in found])
+        return self._lines(_keyed(connection, self.plan, self.ids[start : start + size]))
+
+    def records(self, connection: sqlite3.Connection, start: int, size: int, version: str) -> list[Record]:
+        """Return the rows [start:start + size) as REST records."""
+        render = compile_rest(self.plan.shape, version, len(self.plan.columns))
+        return render(_keyed(connection, self.plan, self.ids[start : start + size]), [])
+
+
+def _keyed(connection: sqlite3.Connection, plan: Plan, ids: list[str]) -> list[Row]:
+    """The rows with these ids, in their order."""
+    parameters = plan.parameters | {"keys": json.dumps(ids)}
+    found = {row[0]: row for row in execute(connection, plan.keyed_sql(), parameters)}
+    return [found[one] for one in ids if one in found]
 
 
 def execute(connection: sqlite3.Connection, sql: str, parameters: dict[str, Any]) -> sqlite3.Cursor:
