@@ -16,7 +16,7 @@ import click
 from pydantic import BaseModel, SecretStr
 
 from sfsync.cli.output import as_json, emit, finish, show, talk
-from sfsync.cli.rooms import config_file, settings
+from sfsync.cli.rooms import config_file, overlay_files, settings
 from sfsync.errors import ConfigError, Exit
 from sfsync.settings import FILE, NESTED, PREFIX, Settings
 
@@ -55,7 +55,7 @@ def validate(as_json: bool) -> None:
 
 
 def _problems() -> Iterator[str]:
-    from sfsync.mapping import load_clients, load_mappings, load_plans
+    from sfsync.mapping import load_client, load_mappings, load_plans
 
     try:
         found = settings()
@@ -65,7 +65,7 @@ def _problems() -> Iterator[str]:
     clients = None
     try:
         mappings, plans = load_mappings(found.mappings_dir), load_plans(found.mappings_dir)
-        clients = load_clients(found.clients_dir, mappings, plans) if found.clients_dir else {}
+        clients = {path.stem: load_client(path, mappings, plans) for path in overlay_files(found)}
     except ConfigError as bad:
         yield str(bad)
     for name, org in found.orgs.items():

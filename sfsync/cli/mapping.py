@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sfsync.cli.output import as_json, emit, finish, show, talk
-from sfsync.cli.rooms import Files, client_option, files, settings
+from sfsync.cli.rooms import Files, Mistyped, client_option, files, overlay_files, settings
 from sfsync.errors import Exit
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ def check(as_json: bool) -> None:
         plans = load_plans(found.mappings_dir)
     except ConfigError as bad:
         problems.append(str(bad))
-    if mappings and plans and found.clients_dir:
-        for path in sorted(found.clients_dir.glob("*.yaml")):
+    if mappings and plans:
+        for path in overlay_files(found):
             clients += 1
             try:
                 load_client(path, mappings, plans)
@@ -187,7 +187,7 @@ def _object(known: Files, name: str, client: str | None) -> ObjectMapping:
     for one in mappings:
         if name.lower() in (one.name, one.object.lower(), one.record.__name__.lower()):
             return one
-    raise click.UsageError(f"There is no mapping {name!r}; there are {', '.join(mappings.objects)}.")
+    raise Mistyped(f"there is no mapping {name!r}; there are {', '.join(mappings.objects)}")
 
 
 def _find(known: Files, name: str, client: str | None) -> list[tuple[ObjectMapping, MappedField]]:
@@ -195,7 +195,7 @@ def _find(known: Files, name: str, client: str | None) -> list[tuple[ObjectMappi
     objects = [_object(known, prefix, client)] if prefix else list(known.of(client))
     found = [(m, f) for m in objects for f in m.fields.values() if wanted.lower() in (f.name, f.api.lower())]
     if not found:
-        raise click.UsageError(f"No mapping has a field {name!r}; list them with: sfsync mapping show OBJECT")
+        raise Mistyped(f"no mapping has a field {name!r}; list them with: sfsync mapping show OBJECT")
     return found
 
 

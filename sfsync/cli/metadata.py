@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from sfsync.cli.output import as_json, emit, finish, talk
-from sfsync.cli.rooms import client_option, files
+from sfsync.cli.rooms import Mistyped, client_option, files
 from sfsync.errors import Exit
 
 DIRECTORY = click.Path(file_okay=False, exists=True, path_type=Path)
@@ -86,4 +86,4 @@ def package(file: Path, client: str | None, uninstall: bool, as_json: bool) -> N
 
 def _project(top: Path) -> None:
     if not (top / "mappings").is_dir():
-        raise click.UsageError(f"{top}: there is no mappings/ here; run this at the top of the project.")
+        raise Mistyped(f"{top}: there is no mappings/ here; run this at the top of the project")

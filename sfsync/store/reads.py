@@ -1,16 +1,18 @@
 """What an operator looks at: figures counted in the database, so that a screen costs the same for a client of any size.
 
-May not know orgs or rules. It keeps one law: it only reads, one client a transaction.
+May not know orgs or rules. It keeps one law: a question reads, one client a transaction, and changes nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, func, or_, select, text
 
-from sfsync.records import Case, ClientAccount, Estimate, EstimateStatus, SlaStatus
+from sfsync.records import Case, CaseEvent, ClientAccount, Estimate, EstimateStatus, SlaStatus
+from sfsync.store import local, schema
 from sfsync.store.connection import Database
 from sfsync.store.forms import from_json
 from sfsync.store.store import RunRow, Store
@@ -49,6 +51,11 @@ class Reads:
 
     def __init__(self, store: Store) -> None:
         self._database: Database = store._database
+
+    def schema(self) -> tuple[str | None, str]:
+        """Return the schema this database is at, None for an empty one, and the newest there is."""
+        with self._database.owner() as connection:
+            return schema.current(connection), schema.head()
 
     def figures(self, client: str) -> Figures:
         """Return one client's figures as of one instant; all zero for a client without records."""
@@ -126,15 +133,40 @@ class Reads:
         with self._database.reading(client) as connection:
             return list(dict.fromkeys(connection.scalars(query)))
 
+    def cases(self, client: str, keys: Iterable[str]) -> dict[str, Case]:
+        """Return the cases of these keys, by key."""
+        with self._database.reading(client) as connection:
+            return local.read_records(connection, Case, keys)
+
+    def events(self, client: str, case: str) -> tuple[CaseEvent, ...]:
+        """Return the history of one case in the order of (instant, id)."""
+        with self._database.reading(client) as connection:
+            return local.read_events(connection, [case]).get(case, ())
+
     def case_called(self, client: str, name: str) -> str | None:
         """Return the key of the case with this number, key or org id; None if there is none, the newest if several."""
         case = RECORD_TABLES[Case]
         query = (
             select(case.c.key)
             .outerjoin(link, and_(link.c.client == case.c.client, link.c.object == "Case", link.c.key == case.c.key))
-            .where(or_(case.c.number == name, case.c.key == name, link.c.sf_id.startswith(name, autoescape=True)))
+            .where(
+                or_(
+                    case.c.number == name, case.c.key == name, link.c.sf_id == name, func.left(link.c.sf_id, 15) == name
+                )
+            )
             .order_by(case.c.created_at.desc().nulls_last(), case.c.key)
             .limit(1)
         )
         with self._database.reading(client) as connection:
             return connection.scalar(query)
+
+
+def settle_as_is(store: Store, client: str, org: str, object_name: str, key: str) -> None:
+    """Leave a refused record out of quarantine and out of the plan until either side changes it again."""
+    named = {"client": client, "org": org, "object": object_name, "key": key}
+    with store._database.writing(client) as connection:
+        where = "WHERE client = :client AND org = :org AND object = :object AND key = :key"
+        connection.execute(text(f"DELETE FROM quarantine {where}"), named)
+        connection.execute(
+            text(f"UPDATE link SET state = 'ready', settled = touched, attempts = 0, next_try_at = NULL {where}"), named
+        )

@@ -66,7 +66,7 @@ def test_mapping_explain_finds_a_field_by_its_api_name_in_every_object(sfsync) -
 def test_mapping_explain_of_an_unknown_field_is_wrong_usage(sfsync) -> None:
     answer = sfsync("mapping", "explain", "case.colour")
     assert (answer.code, answer.out) == (2, "")
-    assert "No mapping has a field 'case.colour'" in answer.err
+    assert "no mapping has a field 'case.colour'" in answer.err
 
 
 def test_every_type_is_shown_as_the_mapping_writes_it(sfsync) -> None:

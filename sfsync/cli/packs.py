@@ -1,0 +1,417 @@
+"""``sfsync packs``: prepaid packs, what they cost, what is left and where it went.
+
+May not compute a balance: it shows what the ledger says. It keeps one law: a purchase that is typed twice with one
+reference is one purchase.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sfsync.cli.output import as_json, clock, emit, hours, show, table, talk
+from sfsync.cli.rooms import Mistyped, files, now, runtime
+
+if TYPE_CHECKING:
+    from sfsync.policy import PackPlan, Policy
+    from sfsync.records import Pack, Posting
+    from sfsync.rules.evaluate import Facts
+    from sfsync.rules.pricing import Advice, Mix, Order
+    from sfsync.rules.wording import Refusal
+
+DAY = click.DateTime(["%Y-%m-%d"])
+REFUSALS = {
+    "qty_must_be_positive_integer": "Packs are bought whole: give a number of packs from 1.",
+    "unknown_plan": "There is no pack plan {plan!r}; there are {known}.",
+    "below_minimum": "This plan starts from {minimum} packs.",
+    "plan_not_extendable": "A pack of this plan cannot be extended.",
+    "already_extended": "This pack was extended before; once is all.",
+    "lot_expired": "The extension must be asked for on or before the last valid day.",
+}
+
+
+@click.group()
+def packs() -> None:
+    """Prepaid packs: 1 pack = 1 day = 8 hours."""
+
+
+@packs.command()
+@click.option("--packs", "number", type=int, help="Price this many packs.")
+@click.option("--hours", "wanted", help="Find the cheapest legal mix for this many hours.")
+@click.option("--plan", help="Price them by this plan; default: the best tier they reach.")
+@click.option("--client", help="Use this client's policy and VAT rate.")
+@click.option("--on", type=DAY, help="Day of payment, for the last valid day; default: today.")
+@as_json
+def quote(
+    number: int | None, wanted: str | None, plan: str | None, client: str | None, on: datetime | None, as_json: bool
+) -> None:
+    """Say what packs cost, and whether another order would be better."""
+    from sfsync.rules.pricing import advice, mixes, price
+    from sfsync.rules.wording import Refusal
+
+    if (number is None) == (wanted is None):
+        raise click.UsageError("Give either --packs or --hours.")
+    known = files()
+    policy = known.client(client).terms.policy if client else known.plans.policy
+    day = on.date() if on else now().date()
+    if wanted is not None:
+        minutes = _minutes(wanted)
+        found = mixes(known.plans.packs, minutes, day, inclusive=policy.validity_inclusive)
+        _show_mixes(found, minutes, policy.vat_rate_pct, as_json)
+        return
+    made = price(known.plans.packs, number, plan=plan, policy=policy)
+    if isinstance(made, Refusal):
+        raise Mistyped(_refusal(made, known.plans.packs))
+    _show_order(made, advice(known.plans.packs, made), day, policy, as_json)
+
+
+@packs.command("show")
+@click.argument("client")
+@click.option("--all", "every", is_flag=True, help="Also packs that ended or were cancelled.")
+@click.option("--at", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), help="Balances as of a past instant.")
+@as_json
+def show_packs(client: str, every: bool, at: datetime | None, as_json: bool) -> None:
+    """Show the packs of CLIENT (a client or its org) and its balance."""
+    from sfsync.records import ClientAccount, PackStatus
+
+    with runtime() as opened:
+        name = opened.client_called(client)
+        facts = opened.store.facts(name)
+        balances = _balances_at(facts.postings, at) if at else opened.store.balances(name)
+    ended = {PackStatus.EXPIRED.value, PackStatus.CANCELLED.value, PackStatus.EXHAUSTED.value}
+    today = opened.today(name)
+    listed = sorted(
+        (p for p in facts.packs.values() if not p.deleted and (every or at or p.status not in ended)),
+        key=lambda p: (p.last_valid_on or date.max, p.activated_on or date.max, p.purchase_seq or 0, p.key),
+    )
+    rows = [{**_pack(p, today), "balance_minutes": balances.get(p.key, 0)} for p in listed]
+    account = facts.account or ClientAccount(key="")
+    if as_json:
+        totals = {
+            n: getattr(account, n)
+            for n in (
+                "balance_minutes",
+                "reserved_minutes",
+                "available_minutes",
+                "uncovered_minutes",
+                "at_risk_minutes",
+            )
+        }
+        emit({"client": name, "at": at, "packs": rows, **(totals if at is None else {})})
+        return
+    columns = ("Pack", "Type", "Bought", "Used", "Reserved", "Left", "Last day", "Days", "Extension", "Status")
+    table(
+        columns,
+        [
+            (
+                r["name"] or r["key"], r["plan"], hours(r["bought_minutes"]), hours(r["used_minutes"]),
+                hours(r["reserved_minutes"]), hours(r["balance_minutes"]), r["last_valid_on"], r["days_left"],
+                r["extension"], r["status"],
+            )
+            for r in rows
+        ],
+    )  # fmt: skip
+    if at is None:
+        talk(
+            f"balance {hours(account.balance_minutes or 0)} h, reserved {hours(account.reserved_minutes or 0)} h, "
+            f"available {hours(account.available_minutes or 0)} h, uncovered {hours(account.uncovered_minutes or 0)} h"
+        )
+
+
+@packs.command()
+@click.argument("client")
+@click.argument("pack", required=False)
+@click.option("--since", type=DAY, help="Only what is effective on or after this day.")
+@as_json
+def ledger(client: str, pack: str | None, since: datetime | None, as_json: bool) -> None:
+    """Show every posting of CLIENT, or of one PACK (its name or key), and what was left after it."""
+    with runtime() as opened:
+        name = opened.client_called(client)
+        facts = opened.store.facts(name)
+    chosen = _pack_called(pack, facts.packs) if pack else None
+    left: dict[str, int] = {}
+    rows: list[dict[str, Any]] = []
+    for one in facts.postings:
+        left[one.pack] = left.get(one.pack, 0) + one.minutes
+        if (chosen and one.pack != chosen.key) or (since and one.effective_on < since.date()):
+            continue
+        case = facts.cases.get(one.case or "")
+        rows.append(
+            {
+                "effective_on": one.effective_on,
+                "booked_at": one.booked_at,
+                "kind": one.kind,
+                "minutes": one.minutes,
+                "left_minutes": left[one.pack],
+                "pack": facts.packs[one.pack].name or one.pack,
+                "source": one.source,
+                "source_version": one.source_version,
+                "case": (case.number if case else None) or one.case,
+                "category": one.category,
+                "reason": one.reason,
+            }
+        )
+    columns = ("Effective", "Booked", "Entry", "Minutes", "Left", "Pack", "Source", "Case", "Category", "Why")
+    show(
+        as_json,
+        {"client": name, "pack": chosen.key if chosen else None, "postings": rows},
+        columns,
+        [
+            (
+                r["effective_on"], r["booked_at"], r["kind"], f"{r['minutes']:+d}", clock(r["left_minutes"]), r["pack"],
+                f"{r['source']}#{r['source_version']}", r["case"], r["category"], r["reason"],
+            )
+            for r in rows
+        ],
+    )  # fmt: skip
+
+
+@packs.command()
+@click.argument("client")
+@click.option("--plan", required=True, help="Pack plan, such as flexi.")
+@click.option("--packs", "number", type=int, required=True, help="How many packs.")
+@click.option("--paid-on", type=DAY, help="Client-local day the payment was registered; default: today there.")
+@click.option("--reference", help="Invoice or order number: the same one twice is one purchase.")
+@as_json
+def buy(client: str, plan: str, number: int, paid_on: datetime | None, reference: str | None, as_json: bool) -> None:
+    """Book a paid purchase for CLIENT; the next sync shows it in the org."""
+    from sfsync.clock import token
+    from sfsync.rules.evaluate import Evaluation
+    from sfsync.rules.pricing import advice, price
+    from sfsync.rules.wording import Refusal
+
+    with runtime() as opened:
+        name = opened.client_called(client)
+        plans, today = opened.runtime.plans.packs, opened.today(name)
+        made = price(plans, number, plan=plan.lower(), policy=opened.client(name).terms.policy)
+        if isinstance(made, Refusal):
+            raise Mistyped(_refusal(made, plans))
+        day = paid_on.date() if paid_on else today
+        if day > today:
+            raise Mistyped(f"{day} lies ahead; a pack counts from the day its payment was registered.")
+        key = f"pk:{hashlib.sha256(f'{name}/{reference}'.encode()).hexdigest()[:32] if reference else token(16)}"
+        facts = opened.store.facts(name)
+        booked = key not in facts.packs
+        bought = _purchase(key, name, facts, made, plans[made.plan].name, day)
+        if booked:
+            opened.amend(name, Evaluation(created=[bought]))
+        else:
+            bought = facts.packs[key]
+    if as_json:
+        emit({"client": name, "booked": booked, "pack": _pack(bought, today)})
+        return
+    if not booked:
+        talk(f"{reference} was booked before; nothing was changed")
+    click.echo(
+        f"{bought.name or bought.key}\t{bought.packs_bought} {bought.plan}\t{hours(bought.bought_minutes)} h\t"
+        f"{bought.total_price_amount} {bought.currency}"
+    )
+    better = advice(plans, made) if booked else None
+    if better:
+        talk(_advice_text(better, made))
+
+
+def _purchase(key: str, client: str, facts: Facts, made: Order, plan: str, day: date) -> Pack:
+    from sfsync.records import Pack, PackStatus
+    from sfsync.rules.evaluate import account_key
+
+    return Pack(
+        key=key,
+        account=facts.account.key if facts.account else account_key(client),
+        plan=plan,
+        packs_bought=made.packs,
+        bought_minutes=made.minutes,
+        unit_price_amount=made.unit_price_amount,
+        total_price_amount=made.net_amount,
+        currency=made.currency,
+        activated_on=day,
+        purchase_seq=max((p.purchase_seq or 0 for p in facts.packs.values()), default=0) + 1,
+        status=PackStatus.ACTIVE.value,
+    )
+
+
+@packs.command()
+@click.argument("client")
+@click.argument("pack")
+@click.option("--on", type=DAY, help="Client-local day it was asked for; default: today there.")
+@as_json
+def extend(client: str, pack: str, on: datetime | None, as_json: bool) -> None:
+    """Use the one extension of PACK (its name or key); the next sync shows the new last day."""
+    from sfsync.rules.evaluate import Evaluation
+    from sfsync.rules.validity import last_valid_on, plan_of, refuse_extension
+
+    with runtime() as opened:
+        name = opened.client_called(client)
+        policy = opened.client(name).terms.policy
+        found = _pack_called(pack, opened.store.facts(name).packs)
+        plan = plan_of(found, opened.runtime.plans.packs)
+        if plan is None or found.activated_on is None:
+            raise Mistyped(f"{found.name or found.key} is a {found.plan or 'draft'} and cannot be extended.")
+        day = on.date() if on else opened.today(name)
+        original = last_valid_on(found.activated_on, plan, inclusive=policy.validity_inclusive)
+        refused = refuse_extension(
+            plan, original, day, extended=bool(found.extended), grace_days=policy.extension_grace_days
+        )
+        if refused:
+            raise Mistyped(REFUSALS[refused])
+        last = last_valid_on(found.activated_on, plan, extended=True, inclusive=policy.validity_inclusive)
+        opened.amend(name, Evaluation(fields={("Pack", found.key): {"extension_requested_on": day}}))
+    if as_json:
+        emit({"client": name, "pack": found.key, "asked_on": day, "last_valid_on": last})
+    else:
+        click.echo(f"{found.name or found.key}\tcan be used until {last}")
+
+
+# --- inside ------------------------------------------------------------------------------------------
+
+
+def _minutes(text: str) -> int:
+    """Return decimal hours as whole minutes, to the nearest (RND-3)."""
+    try:
+        minutes = int((Decimal(text.replace(",", ".")) * 60).to_integral_value())
+    except (InvalidOperation, ValueError, OverflowError):
+        raise Mistyped(f"{text!r} is no number of hours; write for example 90 or 7.5.") from None
+    if minutes <= 0:
+        raise Mistyped("Hours must be more than zero.")
+    return minutes
+
+
+def _refusal(refused: Refusal, plans: Mapping[str, PackPlan]) -> str:
+    return REFUSALS[refused.code].format(**{"known": ", ".join(plans), **refused.details})
+
+
+def _order(order: Order, until: date) -> dict[str, Any]:
+    return {
+        "plan": order.plan,
+        "packs": order.packs,
+        "minutes": order.minutes,
+        "unit_price_amount": order.unit_price_amount,
+        "net_amount": order.net_amount,
+        "hour_amount": order.hour_amount,
+        "currency": order.currency,
+        "last_valid_on": until,
+    }
+
+
+ORDER_COLUMNS = ("Plan", "Packs", "Hours", "Unit price", "Net", "Currency", "Per hour", "Last day")
+
+
+def _order_row(o: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        o["plan"], o["packs"], hours(o["minutes"]), o["unit_price_amount"], o["net_amount"], o["currency"],
+        o["hour_amount"], o["last_valid_on"],
+    )  # fmt: skip
+
+
+def _show_order(made: Order, better: Advice | None, day: date, policy: Policy, as_json: bool) -> None:
+    from sfsync.rules.pricing import with_vat
+
+    until = _until(made, day, policy.validity_inclusive)
+    row = _order(made, until)
+    vat, gross = with_vat(made.net_amount, policy.vat_rate_pct)
+    if as_json:
+        advised = None
+        if better:
+            advised = {
+                **_order(better.order, _until(better.order, day, policy.validity_inclusive)),
+                "saves_amount": better.saves_amount,
+                "extra_minutes": better.extra_minutes,
+            }
+        emit({"order": row, "vat_amount": vat, "gross_amount": gross, "advice": advised})
+        return
+    table(ORDER_COLUMNS, [_order_row(row)])
+    if vat:
+        talk(f"with {policy.vat_rate_pct} % VAT: {gross} {made.currency}")
+    if better:
+        talk(_advice_text(better, made))
+
+
+def _until(order: Order, day: date, inclusive: bool) -> date:
+    from sfsync.rules.validity import add_months
+
+    return add_months(day, order.valid_months) - timedelta(days=0 if inclusive else 1)
+
+
+def _advice_text(better: Advice, than: Order) -> str:
+    other = better.order
+    gains = [f"costs {better.saves_amount} {other.currency} less"] if better.saves_amount else ["costs the same"]
+    if better.extra_minutes:
+        gains.append(f"gives {hours(better.extra_minutes)} h more")
+    return f"better: {other.packs} {other.plan} ({other.net_amount} {than.currency}) " + " and ".join(gains)
+
+
+def _show_mixes(found: list[Mix], minutes: int, vat_rate: Decimal, as_json: bool) -> None:
+    from sfsync.rules.pricing import with_vat
+
+    if as_json:
+        emit(
+            {
+                "minutes": minutes,
+                "mixes": [
+                    {
+                        "net_amount": mix.net_amount,
+                        "gross_amount": with_vat(mix.net_amount, vat_rate)[1],
+                        "minutes": mix.minutes,
+                        "spare_minutes": mix.spare_minutes,
+                        "orders": [_order(o, d) for o, d in zip(mix.orders, mix.last_valid_on, strict=True)],
+                    }
+                    for mix in found
+                ],
+            }
+        )
+        return
+    table(
+        ("Net", "Currency", "Hours", "Spare", "Orders", "First ends"),
+        [
+            (
+                mix.net_amount, mix.orders[0].currency, hours(mix.minutes), hours(mix.spare_minutes),
+                " + ".join(f"{o.packs} {o.plan}" for o in mix.orders), min(mix.last_valid_on),
+            )
+            for mix in found
+        ],
+    )  # fmt: skip
+
+
+def _pack(pack: Pack, today: date) -> dict[str, Any]:
+    return {
+        "key": pack.key,
+        "name": pack.name,
+        "plan": pack.plan,
+        "packs_bought": pack.packs_bought,
+        "bought_minutes": pack.bought_minutes,
+        "used_minutes": pack.used_minutes,
+        "reserved_minutes": pack.reserved_minutes,
+        "available_minutes": pack.available_minutes,
+        "total_price_amount": pack.total_price_amount,
+        "currency": pack.currency,
+        "activated_on": pack.activated_on,
+        "last_valid_on": pack.last_valid_on,
+        "days_left": (pack.last_valid_on - today).days if pack.last_valid_on else None,
+        "extension": "used" if pack.extended else "asked for" if pack.extension_requested_on else None,
+        "status": pack.status,
+    }
+
+
+def _balances_at(postings: tuple[Posting, ...], at: datetime) -> dict[str, int]:
+    """Return each pack's balance as it was booked at ``at``: a fold over the postings until then."""
+    until = at.replace(tzinfo=UTC)
+    sums: dict[str, int] = {}
+    for one in postings:
+        if one.booked_at <= until:
+            sums[one.pack] = sums.get(one.pack, 0) + one.minutes
+    return sums
+
+
+def _pack_called(name: str, packs: Mapping[str, Pack]) -> Pack:
+    found: list[Pack] = [p for p in packs.values() if name in (p.key, p.name)]
+    if not found:
+        known = ", ".join(sorted(p.name or p.key for p in packs.values())) or "none"
+        raise Mistyped(f"There is no pack {name!r} of this client; there are: {known}.")
+    if len(found) > 1:
+        raise Mistyped(f"Several packs are called {name!r}; give the key: {', '.join(p.key for p in found)}.")
+    return found[0]

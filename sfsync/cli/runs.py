@@ -1,0 +1,82 @@
+"""``sfsync runs``: what past runs did.
+
+May not know what a run does. It keeps one law: a run's name, or its beginning, is enough to find it again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sfsync.cli.output import as_json, emit, show
+from sfsync.cli.rooms import Mistyped, runtime
+
+if TYPE_CHECKING:
+    from sfsync.store.store import RunRow
+
+COUNTS = ("read", "absorbed", "wrote", "created", "refused", "later", "conflicts", "hand_edits", "findings", "calls")
+
+
+@click.group()
+def runs() -> None:
+    """What past runs did, newest first."""
+
+
+@runs.command("list")
+@click.argument("org", required=False)
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many at most.")
+@as_json
+def list_runs(org: str | None, limit: int, as_json: bool) -> None:
+    """List the newest runs of ORG, or of all orgs."""
+    with runtime() as opened:
+        names = opened.orgs((org,) if org else ())
+        found = [run for name in names for run in opened.store.runs(opened.runtime.client_name(name), name, limit)]
+    found = sorted(found, key=lambda run: (run.started_at, run.run), reverse=True)[:limit]
+    columns = ("Run", "Org", "State", "Started", "Seconds", "Read", "Took", "Wrote", "Refused", "Calls", "Error")
+    rows = [
+        (
+            run.run, run.org, run.state, run.started_at, _seconds(run), *(run.counts.get(n) for n in COUNTS[:3]),
+            run.counts.get("refused"), run.counts.get("calls"), run.error,
+        )
+        for run in found
+    ]  # fmt: skip
+    show(as_json, {"runs": [_run(run) for run in found]}, columns, rows)
+
+
+@runs.command("show")
+@click.argument("run")
+@as_json
+def show_run(run: str, as_json: bool) -> None:
+    """Show one RUN by its name or the beginning of it."""
+    with runtime() as opened:
+        found = next((r for c in opened.clients() if (r := opened.reads.run(c, run)) is not None), None)
+    if found is None:
+        raise Mistyped(f"there is no run {run!r}; list them with: sfsync runs list")
+    if as_json:
+        emit({"run": _run(found)})
+        return
+    for name, value in _run(found).items():
+        if name != "counts" and value not in (None, ""):
+            click.echo(f"{name:<12}{value}")
+    for name in COUNTS:
+        click.echo(f"{name:<12}{found.counts.get(name, 0)}")
+
+
+def _seconds(run: RunRow) -> int | None:
+    return int((run.ended_at - run.started_at).total_seconds()) if run.ended_at else None
+
+
+def _run(run: RunRow) -> dict[str, Any]:
+    return {
+        "run": run.run,
+        "client": run.client,
+        "org": run.org,
+        "state": run.state,
+        "stage": run.stage,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "seconds": _seconds(run),
+        "counts": {name: run.counts.get(name, 0) for name in COUNTS},
+        "error": run.error,
+    }

@@ -1,0 +1,96 @@
+"""``sfsync status``: one line an org, and what an operator must look at.
+
+May not compute what the rules compute. It keeps one law: it costs no API call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import click
+
+from sfsync.cli.output import as_json, emit, hours, table, talk
+from sfsync.cli.rooms import Opened, runtime
+
+
+@click.command()
+@as_json
+def status(as_json: bool) -> None:
+    """Show each org's balance, last and next sync, what is at risk and what waits."""
+    with runtime() as opened:
+        rows = [_row(opened, name) for name in opened.orgs(())]
+        current = opened.now
+    if as_json:
+        emit({"at": current, "orgs": rows})
+        return
+    columns = (
+        "Org", "Plan", "Last sync", "Next", "Hours left", "Free", "Open", "At risk", "Breached", "To decide",
+        "Quarantine", "State",
+    )  # fmt: skip
+    table(
+        columns,
+        [
+            (
+                r["org"], r["sla_plan"], _ago(r["last_success_at"], current), r["next_at"] or "paused",
+                hours(r["balance_minutes"]), hours(r["balance_minutes"] - r["reserved_minutes"]), r["open_cases"],
+                r["at_risk"], r["breached"], r["waiting_estimates"], r["quarantined"], _state(r),
+            )
+            for r in rows
+        ],
+    )  # fmt: skip
+    wrong = [r for r in rows if r["state"] != "active" or r["quarantined"] or r["error"]]
+    talk(f"{len(rows)} org(s), {len(wrong)} need(s) a look" if wrong else f"{len(rows)} org(s), all well")
+
+
+def _row(opened: Opened, name: str) -> dict[str, Any]:
+    row = opened.org(name)
+    last = opened.store.runs(row.client, name, limit=1)
+    return {
+        "org": name,
+        "client": row.client,
+        "sla_plan": opened.client(row.client).terms.sla_plan,
+        "state": row.state,
+        "reason": row.reason,
+        "holder": row.holder,
+        "last_success_at": row.last_success_at,
+        "next_at": None if row.state == "paused" else _next(opened, name),
+        "error": last[0].error if last and last[0].state == "failed" else "",
+        **asdict(opened.reads.figures(row.client)),
+    }
+
+
+def _next(opened: Opened, name: str) -> datetime:
+    """Return the next grid point of the org's own rhythm; one that has passed and is not done yet comes first."""
+    from datetime import timedelta
+
+    from sfsync import schedule
+
+    owed = [at for tick, at in opened.store.due_ticks().items() if tick.partition(":")[2] == name]
+    if owed:
+        return min(owed)
+    minutes = opened.runtime.org(name).every_minutes
+    past = schedule.every("", minutes, opened.now, schedule.spread(name, minutes * 60))
+    return past.due_at + timedelta(minutes=minutes)
+
+
+def _state(row: dict[str, Any]) -> str:
+    if row["state"] == "paused":
+        return f"paused: {row['reason']}"
+    if row["error"]:
+        return f"failed: {row['error']}"
+    if row["holder"]:
+        return "syncing"
+    return "low balance" if row["low_balance"] else "ok"
+
+
+def _ago(at: datetime | None, current: datetime) -> str:
+    if at is None:
+        return "never"
+    minutes = int((current - at).total_seconds()) // 60
+    if minutes < 1:
+        return "now"
+    if minutes < 120:
+        return f"{minutes} min ago"
+    return f"{minutes // 60} h ago" if minutes < 2880 else f"{minutes // 1440} days ago"

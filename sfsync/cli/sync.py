@@ -1,0 +1,225 @@
+"""``sfsync sync`` and ``sfsync plan``: bring orgs and store to agree, or show what that would do.
+
+May not know the stages. It keeps one law: one org's failure is said and counted, and the others go on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sfsync.cli import say
+from sfsync.cli.output import as_json, emit, finish, plain, table, talk
+from sfsync.cli.rooms import Opened, runtime
+from sfsync.errors import Exit, LeaseLost, SfsyncError
+
+if TYPE_CHECKING:
+    from sfsync.mirror.plan import Change, Unplannable
+    from sfsync.sync import Preview, Report
+
+COUNTS = (
+    "read", "absorbed", "wrote", "created", "refused", "later", "conflicts", "hand_edits", "findings", "calls",
+)  # fmt: skip
+WORST_LAST = (
+    Exit.OK, Exit.CHANGES, Exit.REFUSED, Exit.BUSY, Exit.CHECK_FAILED, Exit.LOGIN, Exit.UNEXPECTED, Exit.USAGE,
+)  # fmt: skip
+"""Of several orgs the worst outcome gives the exit code."""
+
+LONGEST_WAIT_SECONDS = 900
+"""A task is ended after as long; a lease of a worker that died ends within a minute."""
+LOOK_AGAIN_SECONDS = 2
+
+every_option = click.option("--all", "every", is_flag=True, help="Every org of the settings; so without any name, too.")
+
+
+@click.command()
+@click.argument("orgs", nargs=-1)
+@every_option
+@click.option("--confirm", is_flag=True, help="Go on although a safety stop paused the org.")
+@click.option("--wait", is_flag=True, help="Wait while another run holds the org, at most 15 minutes.")
+@as_json
+def sync(orgs: tuple[str, ...], every: bool, confirm: bool, wait: bool, as_json: bool) -> None:
+    """Read what changed in ORGS, apply the rules, and write back what the orgs should show."""
+    if confirm and not orgs:
+        raise click.UsageError("--confirm is for orgs that are named.")
+    with runtime() as opened:
+        rows = [_synced(opened, org, confirm, wait) for org in opened.orgs(orgs, every)]
+    code = max((row["exit"] for row in rows), key=WORST_LAST.index, default=Exit.OK)
+    if as_json:
+        emit({"orgs": rows, "exit": code})
+        finish(code)
+    columns = ("Org", "Result", "Read", "In", "Out", "New", "Refused", "Later", "Conflicts", "Hand edits", "Calls")
+    table(columns, [(row["org"], row["result"], *(row[name] for name in _SHOWN)) for row in rows])
+    talk(_summary(rows))
+    finish(code)
+
+
+_SHOWN = ("read", "absorbed", "wrote", "created", "refused", "later", "conflicts", "hand_edits", "calls")
+
+
+def _synced(opened: Opened, org: str, confirm: bool, wait: bool) -> dict[str, Any]:
+    """Run one org and return what became of it; an error is said and becomes a row."""
+    waited = 0
+    while True:
+        try:
+            with _progress(org) as step:
+                report = opened.runtime.sync(org, confirmed=confirm, step=step)
+        except LeaseLost as busy:
+            if wait and waited < LONGEST_WAIT_SECONDS:
+                opened.runtime.clock.sleep(LOOK_AGAIN_SECONDS)
+                waited += LOOK_AGAIN_SECONDS
+                continue
+            return _failed(org, busy)
+        except SfsyncError as bad:
+            return _failed(org, bad)
+        for one in report.details:
+            told = _detail(one)
+            if told:
+                talk(f"{org}: {told}")
+        code = Exit.REFUSED if report.refused else Exit.OK
+        return {"org": org, "result": "done", "exit": code, "error": "", **_counts(report)}
+
+
+def _failed(org: str, bad: SfsyncError) -> dict[str, Any]:
+    say(bad)
+    result = {Exit.BUSY: "busy", Exit.LOGIN: "paused", Exit.CHECK_FAILED: "paused", Exit.REFUSED: "stopped"}
+    nothing = dict.fromkeys(COUNTS, 0)
+    return {"org": org, "result": result.get(bad.exit, "failed"), "exit": bad.exit, "error": str(bad), **nothing}
+
+
+def _counts(report: Report) -> dict[str, int]:
+    return {name: getattr(report, name) for name in COUNTS}
+
+
+def _summary(rows: list[dict[str, Any]]) -> str:
+    """Return the one line that an operator reads first."""
+    done = sum(row["result"] == "done" for row in rows)
+    told = [f"{done} org(s) synced"]
+    for result in ("paused", "stopped", "busy", "failed"):
+        count = sum(row["result"] == result for row in rows)
+        if count:
+            told.append(f"{count} {result}")
+    refused = sum(row["refused"] for row in rows)
+    if refused:
+        told.append(f"{refused} record(s) refused: sfsync quarantine list")
+    return f"{', '.join(told)}; {sum(row['calls'] for row in rows)} API calls"
+
+
+def _detail(one: object) -> str:
+    """Return what a person wants to hear of one thing that was not plain: never the text of a record."""
+    from sfsync.mirror.merge import Conflict, HandEdit
+    from sfsync.mirror.plan import Outcome, Result, Unplannable
+
+    match one:
+        case Conflict():
+            return f"both sides changed {one.object} {one.key} {one.field}; the {one.winner}'s value was kept"
+        case HandEdit():
+            return f"{one.object} {one.key} {one.field} was edited by hand and is put back"
+        case Unplannable():
+            return f"refused {one.object} {one.key} {one.field}: {one.reason}"
+        case Outcome(result=Result.REJECTED):
+            return f"refused {one.change.object} {one.change.key}: {one.code} {one.message}"
+    return ""
+
+
+@contextmanager
+def _progress(org: str) -> Iterator[Callable[[str], None]]:
+    """Show the stage on a person's terminal, and nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(org) as status:
+        yield lambda stage: status.update(f"{org}: {stage}")
+
+
+# --- plan ------------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("orgs", nargs=-1)
+@every_option
+@click.option("--exit-code", is_flag=True, help="End with 6 if a sync would change anything.")
+@as_json
+def plan(orgs: tuple[str, ...], every: bool, exit_code: bool, as_json: bool) -> None:
+    """Show what a sync of ORGS would do in both directions, and stop. The orgs are read; nothing is changed."""
+    with runtime() as opened:
+        previews = [(org, opened.runtime.plan(org)) for org in opened.orgs(orgs, every)]
+        shown = [_preview(org, preview) for org, preview in previews]
+    if as_json:
+        emit({"orgs": shown})
+    else:
+        for one in shown:
+            _show_preview(one)
+    changes = any(one["changes"] or one["taken"] or one["refused"] for one in shown)
+    finish(Exit.CHANGES if exit_code and changes else Exit.OK)
+
+
+def _preview(org: str, preview: Preview) -> dict[str, Any]:
+    from sfsync.mirror.merge import Conflict, HandEdit
+
+    report = preview.report
+    return {
+        "org": org,
+        "read": report.read,
+        "taken": report.absorbed,
+        "calls": report.calls,
+        "changes": [_change(one) for one in preview.plan.changes],
+        "refused": [_refused(one) for one in preview.plan.refused],
+        "hand_edits": [d for d in report.details if isinstance(d, HandEdit)],
+        "conflicts": [d for d in report.details if isinstance(d, Conflict)],
+        "findings": [] if preview.evaluation is None else list(preview.evaluation.findings),
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {
+        "action": "create" if change.creates else "update",
+        "object": change.object,
+        "key": change.key,
+        "sf_id": change.sf_id,
+        "fields": {name: {"before": change.before.get(name), "after": after} for name, after in change.fields.items()},
+    }
+
+
+def _refused(one: Unplannable) -> dict[str, Any]:
+    return {"object": one.object, "key": one.key, "field": one.field, "reason": one.reason}
+
+
+def _show_preview(one: dict[str, Any]) -> None:
+    click.echo(
+        f"{one['org']}: read {one['read']} record(s), {one['taken']} say something new, {one['calls']} API calls"
+    )
+    for change in one["changes"]:
+        sign = "+" if change["action"] == "create" else "~"
+        click.echo(f"  {sign} {change['object']}  {change['key']}")
+        for name, values in change["fields"].items():
+            before = "" if sign == "+" else f"{_value(values['before'])} -> "
+            click.echo(f"      {name:<24}{before}{_value(values['after'])}")
+    for edit in one["hand_edits"]:
+        found, ours = _value(edit.found), _value(edit.ours)
+        click.echo(f"  ! {edit.object}  {edit.key}  {edit.field} was edited by hand ({found}); put back to {ours}")
+    for conflict in one["conflicts"]:
+        kept, lost = _value(conflict.kept), _value(conflict.lost)
+        click.echo(
+            f"  ! {conflict.object}  {conflict.key}  {conflict.field}: both changed it; {kept} stays, {lost} is lost"
+        )
+    for refused in one["refused"]:
+        click.echo(f"  x {refused['object']}  {refused['key']}  {refused['field']}: {refused['reason']}")
+    added = sum(change["action"] == "create" for change in one["changes"])
+    talk(
+        f"{one['org']}: {one['taken']} in, {len(one['changes'])} out ({added} to add, {len(one['changes']) - added} to "
+        f"change, 0 to delete), {len(one['refused'])} refused, {len(one['hand_edits'])} hand edit(s) undone"
+    )
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "(empty)"
+    text = str(plain(value))
+    return text if len(text) <= 60 else f"{text[:57]}..."

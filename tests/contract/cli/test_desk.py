@@ -1,0 +1,241 @@
+"""What an operator reads and decides over a store: packs, cases, SLA, quarantine, runs, proof."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.contract.cli.conftest import PIN, Desk, refuse
+
+
+def test_status_shows_each_org_without_asking_it(worked: Desk) -> None:
+    (row,) = worked("status", "--json").json["orgs"]
+    assert (row["org"], row["state"], row["sla_plan"]) == ("acme", "active", "gold")
+    assert row["balance_minutes"] == 20 * 480 - 90
+    assert row["reserved_minutes"] == 240 - 90
+    assert row["open_cases"] == 2
+    shown = worked("status")
+    assert shown.rows[0][0] == "acme"
+    assert "158.50" in shown.rows[0]
+
+
+def test_status_of_a_paused_org_says_why(desk: Desk) -> None:
+    assert desk("org", "pause", "acme", "--reason", "contract ended").code == 0
+    assert "paused: contract ended" in desk("status").out
+    (row,) = desk("org", "list", "--json").json["orgs"]
+    assert (row["state"], row["reason"], row["organization_id"]) == ("paused", "contract ended", PIN)
+    assert desk("org", "resume", "acme", "--json").json["org"]["state"] == "active"
+
+
+def test_a_paused_org_is_not_synced_and_ends_with_4(desk: Desk) -> None:
+    desk("org", "pause", "acme", "--reason", "contract ended")
+    answer = desk("sync", "acme", "--json")
+    assert answer.code == 4
+    assert answer.json["orgs"][0]["result"] == "paused"
+    assert "contract ended" in answer.err
+    assert desk("runs", "list", "--json").json["runs"] == []
+
+
+def test_an_org_held_by_another_run_ends_with_7_and_changes_nothing(desk: Desk) -> None:
+    lease = desk.opened.store.acquire("acme", "acme", "somebody else")
+    assert lease is not None
+    answer = desk("sync", "acme", "--json")
+    assert (answer.code, answer.json["orgs"][0]["result"]) == (7, "busy")
+    assert "somebody else" in answer.err
+    assert desk("plan", "acme").code == 7
+
+
+def test_an_org_that_cannot_be_reached_ends_with_1_and_leaves_a_failed_run(desk: Desk) -> None:
+    (desk.opened.runtime.settings.data_dir / "tokens").mkdir(parents=True, exist_ok=True)
+    answer = desk("sync", "acme", "--json")
+    assert answer.code != 0
+    assert answer.json["orgs"][0]["error"] in answer.err
+
+
+@pytest.mark.parametrize(
+    "words", [("sync", "nobody"), ("plan", "nobody"), ("org", "show", "nobody"), ("org", "test", "nobody")]
+)
+def test_an_unknown_org_is_one_sentence_that_names_those_there_are(desk: Desk, words: tuple[str, ...]) -> None:
+    answer = desk(*words)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.strip().count("\n") == 0
+    assert "nobody" in answer.err
+    assert "acme" in answer.err
+
+
+@pytest.mark.parametrize(
+    "words", [("packs", "show", "nobody"), ("cases", "list", "nobody"), ("sla", "board", "nobody")]
+)
+def test_an_unknown_client_is_one_sentence(desk: Desk, words: tuple[str, ...]) -> None:
+    answer = desk(*words)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "sfsync: there is no client or org 'nobody'; there are: acme\n"
+
+
+def test_org_show_tells_contract_bookmarks_and_calls(desk: Desk) -> None:
+    shown = desk("org", "show", "acme", "--json").json["org"]
+    assert (shown["name"], shown["time_zone"]) == ("Acme Distribución S.A.", "America/Argentina/Buenos_Aires")
+    assert shown["calls"]["ours"] == 0
+    assert "Acme Distribución" in desk("org", "show", "acme").out
+
+
+def test_packs_show_gives_the_balance_the_database_keeps(worked: Desk) -> None:
+    found = worked("packs", "show", "acme", "--json").json
+    assert [p["name"] for p in found["packs"]] == ["PK-0001", "PK-0002"]
+    assert [p["balance_minutes"] for p in found["packs"]] == [5 * 480 - 90, 15 * 480]
+    assert (found["balance_minutes"], found["reserved_minutes"]) == (20 * 480 - 90, 150)
+    assert worked("packs", "show", "acme", "--at", "2000-01-01", "--json").json["packs"][0]["balance_minutes"] == 0
+
+
+def test_packs_ledger_shows_every_posting_with_what_was_left(worked: Desk) -> None:
+    rows = worked("packs", "ledger", "acme", "--json").json["postings"]
+    assert [(r["kind"], r["minutes"], r["left_minutes"], r["pack"]) for r in rows] == [
+        ("purchase", 2400, 2400, "PK-0001"), ("purchase", 7200, 7200, "PK-0002"), ("consume", -90, 2310, "PK-0001"),
+    ]  # fmt: skip
+    assert rows[2]["case"] == "00001231"
+    assert len(worked("packs", "ledger", "acme", "PK-0002").rows) == 1
+    answer = worked("packs", "ledger", "acme", "PK-9")
+    assert (answer.code, "there are: PK-0001, PK-0002" in answer.err) == (2, True)
+
+
+def test_a_purchase_typed_twice_with_one_reference_is_one_purchase(worked: Desk) -> None:
+    words = ("packs", "buy", "acme", "--plan", "starter", "--packs", "2", "--reference", "INV-7", "--json")
+    first, second = worked(*words).json, worked(*words).json
+    assert (first["booked"], second["booked"]) == (True, False)
+    assert first["pack"]["key"] == second["pack"]["key"]
+    assert (first["pack"]["bought_minutes"], first["pack"]["total_price_amount"]) == (960, "1000.00")
+    assert len(worked("packs", "show", "acme", "--json").json["packs"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--plan", "pro", "--packs", "3"), "This plan starts from 15 packs."),
+        (("--plan", "gold", "--packs", "3"), "There is no pack plan 'gold'; there are starter, flexi, pro."),
+        (("--plan", "pro", "--packs", "-1"), "Packs are bought whole: give a number of packs from 1."),
+        (("--plan", "starter", "--packs", "1", "--paid-on", "2999-01-01"), "2999-01-01 lies ahead"),
+    ],
+)
+def test_a_purchase_that_is_not_for_sale_books_nothing(desk: Desk, words: tuple[str, ...], sentence: str) -> None:
+    answer = desk("packs", "buy", "acme", *words)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"sfsync: {sentence}")
+    assert desk("packs", "show", "acme", "--all", "--json").json["packs"] == []
+
+
+def test_an_extension_is_asked_for_once_and_only_where_the_plan_has_one(worked: Desk) -> None:
+    today = worked.opened.today("acme")
+    answer = worked("packs", "extend", "acme", "PK-0001", "--json")
+    assert answer.json["asked_on"] == today.isoformat()
+    assert answer.json["last_valid_on"] > worked("packs", "show", "acme", "--json").json["packs"][0]["last_valid_on"]
+    worked("packs", "buy", "acme", "--plan", "starter", "--packs", "1", "--reference", "S", "--json")
+    key = next(p["key"] for p in worked("packs", "show", "acme", "--json").json["packs"] if p["plan"] == "Starter")
+    refused = worked("packs", "extend", "acme", key)
+    assert (refused.code, refused.err) == (2, "sfsync: A pack of this plan cannot be extended.\n")
+
+
+def test_cases_stand_in_the_order_of_work_and_text_never_breaks_a_line(worked: Desk) -> None:
+    listed = worked("cases", "list", "--json").json["cases"]
+    assert [c["number"] for c in listed] == ["00001231", "00001232"]
+    assert (listed[0]["approved_minutes"], listed[0]["logged_minutes"]) == (240, 90)
+    lines = worked("cases", "list", "acme").rows
+    assert [len(line) for line in lines] == [12, 12]
+    assert lines[1][-1] == "New field, please"
+
+
+def test_the_sla_board_lists_what_waits_with_the_cover_time_left(worked: Desk) -> None:
+    rows = worked("sla", "board", "--json").json["cases"]
+    assert [r["number"] for r in rows] == ["00001231", "00001232"]
+    assert (rows[0]["status"], rows[0]["target_minutes"]) == ("Breached", 240)
+    assert rows[0]["left_minutes"] < 0 < rows[1]["left_minutes"] <= 240
+
+
+def test_sla_explain_adds_up_to_the_target_in_the_language_asked_for(worked: Desk) -> None:
+    data = worked("sla", "explain", "00001231", "--json").json
+    ack = next(d for d in data["derivations"] if d["clock"] == "ack")
+    assert sum(line["seconds"] for line in ack["lines"] if line["kind"] == "cover") == ack["limit_seconds"] == 240 * 60
+    assert "Gold" in worked("sla", "explain", "ca:1", "--language", "en").out
+    answer = worked("sla", "explain", "99999999")
+    assert (answer.code, answer.err.startswith("sfsync: no case is called '99999999'")) == (2, True)
+
+
+def test_sla_report_counts_by_priority(worked: Desk) -> None:
+    figures = {row["priority"]: row for row in worked("sla", "report", "--json").json["figures"]}
+    assert (figures["P2"]["breached"], figures["P4"]["waiting"]) == (1, 1)
+    assert figures["P2"]["compliance_pct"] == "0.00"
+
+
+def test_a_week_that_is_not_there_is_one_sentence(desk: Desk) -> None:
+    assert desk("summary", "list", "--json").json["summaries"] == []
+    answer = desk("summary", "show", "acme", "2026-W47")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "sfsync: client acme has no summary of 2026-W47; the newest: none yet\n"
+
+
+def test_quarantine_shows_the_orgs_words_and_lets_go_only_when_told(worked: Desk) -> None:
+    refuse(worked, "pk:1", "Maintenance_Pack__c")
+    (row,) = worked("quarantine", "list", "--json").json["quarantine"]
+    assert (row["key"], row["code"], row["advice"]) == (
+        "pk:1", "FIELD_CUSTOM_VALIDATION_EXCEPTION", "ask the client's admin",
+    )  # fmt: skip
+    assert worked("status", "--json").json["orgs"][0]["quarantined"] == 1
+    assert "Region is required" in worked("quarantine", "show", "acme", "pk:1").out
+    assert worked("quarantine", "retry", "acme", "pk:1", "--json").json["retried"] == ["pk:1"]
+    assert worked("quarantine", "list", "--json").json["quarantine"] == []
+    answer = worked("quarantine", "retry", "acme", "pk:1")
+    assert (answer.code, "nothing waits under 'pk:1'" in answer.err) == (2, True)
+
+
+def test_what_is_given_up_is_on_record_with_its_reason_and_not_written_again(worked: Desk) -> None:
+    refuse(worked, "pk:1", "Maintenance_Pack__c")
+    asked = worked("quarantine", "discard", "acme", "pk:1", "--reason", "duplicate")
+    assert asked.code == 2  # nobody can be asked in a pipe
+    assert len(worked("quarantine", "list").rows) == 1
+    assert worked("quarantine", "discard", "acme", "pk:1", "--reason", "duplicate", "--yes").code == 0
+    assert worked("quarantine", "list").rows == []
+    said = [f["message"] for f in worked.opened.store.findings("acme") if f["code"] == "Discarded"]
+    assert len(said) == 1
+    assert said[0].endswith("duplicate")
+    room = worked.opened.store.room("acme", "acme", worked.opened.client("acme").mappings)
+    later = worked.now + timedelta(days=1)
+    assert "pk:1" not in {link.key for link, _ in room.unsettled(later)}
+
+
+def test_ledger_verify_folds_again_and_knows_its_own_past(worked: Desk) -> None:
+    first = worked("ledger", "verify", "acme", "--json").json
+    assert first["ok"] is True
+    (row,) = first["clients"]
+    assert (row["postings"], row["balance_minutes"]) == (3, 20 * 480 - 90)
+    assert worked("ledger", "verify", "acme", "--expect", row["hash"]).code == 0
+    assert worked("ledger", "verify", "acme", "--expect", "f" * 64).code == 5
+
+
+def test_runs_are_found_by_the_beginning_of_their_name(worked: Desk) -> None:
+    run = worked.opened.store.begin_run("acme", "acme", worked.now)
+    worked.opened.store.end_run("acme", run, worked.now, counts={"read": 7, "calls": 1})
+    (row,) = worked("runs", "list", "--json").json["runs"]
+    assert (row["run"], row["state"], row["counts"]["read"]) == (run, "done", 7)
+    assert worked("runs", "show", run[:6], "--json").json["run"] == row
+    answer = worked("runs", "show", "nothing")
+    assert (answer.code, answer.err) == (2, "sfsync: there is no run 'nothing'; list them with: sfsync runs list\n")
+
+
+def test_conflicts_of_a_quiet_client_are_none(worked: Desk) -> None:
+    assert worked("conflicts", "list", "--json").json["conflicts"] == []
+
+
+def test_db_tells_where_the_schema_is(desk: Desk) -> None:
+    told = desk("db", "current", "--json").json
+    assert told["schema"] == told["needed"]
+    assert desk("db", "check").code == 0
+    assert desk("db", "upgrade", "--json").json["changed"] is False
+
+
+def test_a_store_that_cannot_be_reached_is_one_sentence(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SFSYNC_STORE__URL", "postgresql://nobody@localhost:9/none")
+    answer = desk("status")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("sfsync: the store cannot be reached: ")
+    monkeypatch.setenv("SFSYNC_STORE__URL", "mysql://x")
+    assert desk("status").code == 2
