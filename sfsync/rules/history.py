@@ -7,10 +7,10 @@ without doubles; nothing is counted on from an earlier answer, so a late row hea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from itertools import groupby
+from itertools import groupby, pairwise
 from operator import attrgetter
 
 from sfsync.policy import Policy
@@ -52,6 +52,8 @@ class Cycle:
     started_at: datetime
     waiting: frozenset[str]
     """Statuses that say nobody has answered yet."""
+    opened_by: int
+    """Which step of the status opened it; only later ones can answer it."""
     closed_at: datetime | None = None
 
 
@@ -148,12 +150,9 @@ def acknowledged(case: Case, history: History, cycle: Cycle, policy: Policy) -> 
 
     waiting = cycle.waiting | set(policy.ack_pause_statuses)
     found = [act for act in history.acts if inside(act.at)]
-    value = _value_at(history.status, cycle.started_at)
-    for step in history.status:
-        if step.at > cycle.started_at and inside(step.at):
-            if step.human and value in waiting and step.value not in waiting:
-                found.append(Act(step.at, "status", step.by))
-            value = step.value
+    for before, step in pairwise(history.status[cycle.opened_by :]):
+        if inside(step.at) and step.human and before.value in waiting and step.value not in waiting:
+            found.append(Act(step.at, "status", step.by))
     if case.acknowledged_at is not None and inside(case.acknowledged_at):
         found.append(Act(case.acknowledged_at, "field"))
     return min(found, key=attrgetter("at"), default=None)
@@ -189,16 +188,6 @@ def is_true(value: str) -> bool:
     return value.casefold() in {"true", "1", "yes"}
 
 
-def _value_at(steps: Sequence[Step], at: datetime) -> str:
-    """Return the value in force at an instant; the first step's before it."""
-    value = steps[0].value
-    for step in steps:
-        if step.at > at:
-            break
-        value = step.value
-    return value
-
-
 def _steps(name: str, start: datetime, current: str, rows: Sequence[CaseEvent], policy: Policy) -> tuple[Step, ...]:
     """Return the values of one field in order, equal neighbours collapsed, the first from ``start`` on."""
     changes = [row for row in rows if row.kind == "field" and row.field == name]
@@ -232,10 +221,10 @@ def _cycles(
     if case.is_closed and case.status is not None and case.status == status[-1].value:
         closing.add(case.status)
     grace = timedelta(minutes=policy.reopen_grace_minutes)
-    cycles = [Cycle(1, start, frozenset(policy.new_statuses))]
+    cycles = [Cycle(1, start, frozenset(policy.new_statuses), 0)]
     closed_at: datetime | None = None
     spans: list[tuple[datetime, datetime]] = []
-    for step in status:
+    for number, step in enumerate(status):
         if step.value in closing:
             closed_at = closed_at or step.at
             continue
@@ -244,16 +233,14 @@ def _cycles(
         spans.append((closed_at, step.at))
         misclick = step.human and step.at - closed_at <= grace
         if policy.reopen == "new_cycle" and not misclick:
-            last = cycles[-1]
-            cycles[-1] = Cycle(last.number, last.started_at, last.waiting, closed_at)
+            cycles[-1] = replace(cycles[-1], closed_at=closed_at)
             waiting = frozenset({*policy.new_statuses, step.value})
-            cycles.append(Cycle(last.number + 1, step.at, waiting))
+            cycles.append(Cycle(len(cycles) + 1, step.at, waiting, number))
         closed_at = None
     if closed_at is None and case.is_closed and len(status) == 1:
         closed_at = case.closed_at  # closed without a row that says so
     if len(status) == 1 and status[0].value in closing:
         closed_at = case.closed_at or status[0].at
     if closed_at is not None:
-        last = cycles[-1]
-        cycles[-1] = Cycle(last.number, last.started_at, last.waiting, closed_at)
+        cycles[-1] = replace(cycles[-1], closed_at=closed_at)
     return tuple(cycles), closed_at, tuple(spans)

@@ -149,6 +149,11 @@ def test_leaving_new_acknowledges() -> None:
     assert Story().status("24T11:00", "Working").ack().met_at == at("24T11:00")
 
 
+def test_a_case_taken_up_in_the_second_it_was_opened_is_acknowledged_then() -> None:
+    found = Story().status("24T10:00", "Working").ack()
+    assert (found.met_at, found.used_seconds) == (at("24T10:00"), 0)
+
+
 def test_the_field_acknowledges() -> None:
     story = Story().comment("24T12:30")
     story.case = replace(story.case, acknowledged_at=at("24T11:15"))
