@@ -48,6 +48,8 @@ class Draft:
         self._names = {(kind, name.lower()) for kind, name in state.kept}
         self._org = org
         self._failed: set[str] = set()
+        # Fields of an object that is new go with it: its table is then made in one step.
+        self._new: dict[str, SObject] = {}
         self._unchecked: list[tuple[Component, SObject, Field]] = []
 
     def has(self, kind: str, name: str) -> bool:
@@ -116,6 +118,7 @@ class Draft:
             shell = custom_object(name, label, plural, None, named)
             shell.history_enabled = history
             self.schema.put(shell)
+            self._new[name] = made
         else:
             old.history_enabled, old.label, old.label_plural = history, label, plural
             for each in fields.values():
@@ -133,7 +136,10 @@ class Draft:
         if len(tracked) > _MOST_TRACKED:
             raise Refused("exceeded the allowed number of fields to track on a given entity")
         self.schema.put_field(owner.name, made)
-        self.change.fields.append((owner.name, made))
+        if owner.name in self._new:
+            self._new[owner.name].put(made)
+        else:
+            self.change.fields.append((owner.name, made))
         if made.formula is not None or made.default_formula is not None:
             self._unchecked.append((component, owner, made))
 
