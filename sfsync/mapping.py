@@ -74,8 +74,8 @@ class FieldType:
         if kind == "autonumber" and args and "{0" in args:
             return cls(kind, format=args)
         raise ValueError(
-            f"{text!r} is not a type; there are text(n), textarea(n), longtext(n), integer(n), decimal(p,s), hours(p,s), "
-            "date, datetime, checkbox, user, picklist, picklist[a, b], lookup(Object), autonumber(X-{0000})"
+            f"{text!r} is not a type; there are text(n), textarea(n), longtext(n), integer(n), decimal(p,s), "
+            "hours(p,s), date, datetime, checkbox, user, picklist, picklist[a, b], lookup(Object), autonumber(X-{0000})"
         )
 
 
@@ -239,6 +239,9 @@ class Client:
     mappings: Mappings
 
 
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml reads the files ten times as fast; the marks and the values are the same."""
+
 # --- YAML with places -------------------------------------------------------------------------------
 
 
@@ -249,11 +252,11 @@ class _Lines:
         self.file, self._error = file, error
         self._lines: dict[tuple[str | int, ...], int] = {}
         try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            node = yaml.compose(text, Loader=_Loader)
             if node is None:
                 raise error("the file is empty", Place(file, 1))
             self._walk(node, ())
-            self.data: Any = yaml.safe_load(text)
+            self.data: Any = yaml.load(text, Loader=_Loader)
         except yaml.MarkedYAMLError as bad:
             line = bad.problem_mark.line + 1 if bad.problem_mark else None
             raise error(f"not valid YAML: {bad.problem or bad.context}", Place(file, line)) from None
