@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -85,7 +86,7 @@ class Database:
             try:
                 transaction.commit()
             except DBAPIError as lost:
-                if not _connection_lost(lost) or not self.happened(client, operation):
+                if not lost.connection_invalidated or not self.happened(client, operation):
                     raise
 
     @contextmanager
@@ -121,12 +122,8 @@ def _named(bad: DBAPIError) -> StoreError:
     state = getattr(bad.orig, "sqlstate", None)
     first = str(bad.orig).strip().splitlines()
     said = first[0] if first else type(bad.orig).__name__
-    if state is None and _connection_lost(bad):
+    if state is None and isinstance(bad.orig, psycopg.OperationalError | psycopg.InterfaceError):
         return StoreUnavailable(f"the store cannot be reached: {said}")
     if state is not None and state.startswith(TRY_AGAIN):
         return StoreUnavailable(f"the store asks to be tried again: {said}")
     return StoreRefused(f"the store refused: {said}")
-
-
-def _connection_lost(bad: DBAPIError) -> bool:
-    return bad.connection_invalidated or type(bad.orig).__name__ in ("OperationalError", "InterfaceError")

@@ -9,6 +9,7 @@ Several processes share one server: each holds a shared lock while it uses it, a
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
@@ -26,6 +27,7 @@ from types import TracebackType
 from typing import IO, Any
 from urllib.parse import quote
 
+from sfsync.clock import SystemClock
 from sfsync.errors import StoreUnavailable
 
 SUPERUSER = "postgres"
@@ -91,6 +93,8 @@ class EmbeddedPostgres:
             try:
                 self._ensure_initialised()
                 if not self._answers():
+                    if self._postmaster() is None:
+                        self._clear_away()
                     self._start()
                 self._ensure_database()
             except BaseException:
@@ -176,10 +180,24 @@ class EmbeddedPostgres:
         """Return the process id of the living server of this data directory, if there is one."""
         try:
             pid = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
-            os.kill(pid, 0)
         except (OSError, ValueError):
             return None
-        return pid
+        return pid if _lives(pid) else None
+
+    def _clear_away(self) -> None:
+        """Forget a server that was killed and that nobody has buried: PostgreSQL would take it for a living one.
+
+        Its children notice by themselves and go; the lock file goes only when none of them is left.
+        """
+        clock = SystemClock()
+        deadline = clock.monotonic() + STOP_SECONDS
+        while _somebody_works_in(self._data):
+            if clock.monotonic() > deadline:
+                raise StoreUnavailable(f"processes of a server that was killed still work in {self._data}")
+            clock.sleep(0.05)
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        for left in self._sockets.glob(".s.PGSQL.*"):
+            left.unlink(missing_ok=True)
 
     def _answers(self) -> bool:
         return self._postmaster() is not None and self._run_sql("SELECT 1", SUPERUSER) is not None
@@ -285,6 +303,23 @@ def _can_run(program: Path, user: pwd.struct_passwd) -> bool:
     except OSError:
         return False
     return done.returncode == 0
+
+
+def _lives(pid: int) -> bool:
+    """Return whether a process is there and not a zombie, whose parent has not asked after it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _somebody_works_in(directory: Path) -> bool:
+    """Return whether a living process has this as its working directory, as every PostgreSQL process has."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink() == directory:
+                return True
+    return False
 
 
 def _try_lock(file: IO[bytes]) -> bool:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import count
 from typing import Any
@@ -58,13 +58,15 @@ def _tagged(value: Any) -> Any:
         case Decimal() if value.is_finite():
             return {_TAG: "decimal", "v": str(value)}
         case datetime():
-            return {_TAG: "instant", "v": value.isoformat()}
+            if value.tzinfo is None:
+                raise ValueError(f"{value!r} is no instant: it has no zone")
+            return {_TAG: "instant", "v": value.astimezone(UTC).isoformat()}
         case date():
             return {_TAG: "date", "v": value.isoformat()}
         case list() | tuple():
             return [_tagged(one) for one in value]
         case Mapping():
-            return {_TAG: "map", "v": {str(k): _tagged(v) for k, v in value.items()}}
+            return {_TAG: "map", "v": {clean(str(k)): _tagged(v) for k, v in value.items()}}
     raise ValueError(f"the store has no form for {value!r}")
 
 

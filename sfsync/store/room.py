@@ -343,7 +343,7 @@ class OrgRoom:
                 scope,
             )
             killers = connection.execute(
-                text(f"SELECT l.object, l.key FROM link l JOIN {stage} s ON {_THIS_LINK} WHERE l.attempts > :bound"),
+                text(f"SELECT l.object, l.key FROM link l JOIN {stage} s ON {_THIS_LINK} WHERE l.attempts >= :bound"),
                 {**scope, "bound": MAX_ATTEMPTS},
             ).all()
             for object_name, key in killers:
