@@ -9,7 +9,7 @@ evaluation (law 4).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 
@@ -19,6 +19,7 @@ from sfsync.records import (
     CaseEvent,
     ClientAccount,
     Estimate,
+    EstimateStatus,
     Finding,
     Milestone,
     Pack,
@@ -112,11 +113,12 @@ def evaluate(contract: Contract, facts: Facts, now: datetime) -> Evaluation:
 
 def _ledger(contract: Contract, facts: Facts, now: datetime, said: Evaluation) -> LedgerOutcome:
     """Settle every pack, estimate and entry of the client; what is posted is the difference to what stands."""
-    book = LedgerFacts(facts.packs, facts.cases, facts.estimates, facts.entries, _funding(facts.cases))
+    estimates = {key: _decided(each, facts.events.get(key, ()), now) for key, each in facts.estimates.items()}
+    book = LedgerFacts(facts.packs, facts.cases, estimates, facts.entries, _funding(facts.cases))
     settled = settle(book, facts.postings, contract.terms, contract.plans, now)
     said.postings += settled.postings
     said.created += settled.new_packs
-    said.findings += settled.findings
+    said.findings += [_as_data(finding) for finding in settled.findings]
     said.due(settled.next_due_at, now)
     values: dict[str, object]
     for key, entry in settled.entries.items():
@@ -132,12 +134,27 @@ def _ledger(contract: Contract, facts: Facts, now: datetime, said: Evaluation) -
             "used_minutes": estimate.used_minutes,
             "over_estimate": estimate.over_estimate,
             "balance_after_minutes": estimate.balance_after_minutes,
+            "decided_at": estimates[key].decided_at,
         }
         _show(contract, said, facts.estimates.get(key), {**values, "sync_message": estimate.sentence})
     for key, pack in settled.packs.items():
         values = {name: getattr(pack, name) for name in PACK_FIGURES}
         _show(contract, said, facts.packs.get(key), {**values, "sync_message": pack.sentence})
     return settled
+
+
+def _as_data(finding: Finding) -> Finding:
+    """Return a finding whose details are plain values: its sentence is kept in English."""
+    details = {name: str(value) if isinstance(value, Sentence) else value for name, value in finding.details.items()}
+    return replace(finding, details=details)
+
+
+def _decided(estimate: Estimate, events: Iterable[CaseEvent], now: datetime) -> Estimate:
+    """Return the estimate with the instant of its decision as the org's history tells it, else as first seen."""
+    if estimate.status not in (EstimateStatus.APPROVED, EstimateStatus.REJECTED):
+        return estimate
+    told = [event.at for event in events if event.field == "status" and event.new == estimate.status]
+    return replace(estimate, decided_at=max(told) if told else estimate.decided_at or now)
 
 
 PACK_FIGURES = (

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 
@@ -20,10 +21,14 @@ from sfsync.mapping import load_mappings
 from sfsync.metadata import generate, zip_package
 from sfsync.org.inprocess import InProcess
 from sfsync.org.tokens import MemoryTokens
+from sfsync.records import Pack
+from sfsync.rules.evaluate import Evaluation, account_key
 from sfsync.runtime import Runtime
 from sfsync.settings import OrgSettings, Settings
 from sfsync.store.store import Store
+from sfsync.sync import Report
 
+ZONE = "America/Argentina/Buenos_Aires"
 MONDAY = datetime(2026, 11, 16, 12, 0, tzinfo=UTC)
 CONSULTANT, CLIENT = "consultant1@{}.example", "client1@{}.example"
 
@@ -46,7 +51,7 @@ class Stage:
     ) -> None:
         self.clock = ManualClock(start)
         self.folder = folder
-        self.orgs = {name: LocalOrg(name, clock=self.clock, seed=n + 1) for n, name in enumerate(orgs or ("acme",))}
+        self.orgs = {name: LocalOrg(name, clock=self.clock, seed=n + 1, zone=ZONE) for n, name in enumerate(orgs or ("acme",))}
         self.world = World(self.orgs.values(), control=True)
         self.url = database_url
         self.more = settings
@@ -100,11 +105,44 @@ class Stage:
         self.clock.advance(minutes * 60 + hours * 3600 + days * 86_400)
         return self.clock.now()
 
+    def buy(self, plan: str, packs: int, on: date | None = None, org: str | None = None, key: str = "pk:1") -> None:
+        """The consultancy registers a payment."""
+        name = org or self.org.name
+        promised = self.runtime.plans.packs[plan]
+        facts = self.runtime.store.facts(name)
+        pack = Pack(
+            key=key,
+            account=account_key(name),
+            plan=promised.name,
+            packs_bought=packs,
+            bought_minutes=packs * promised.minutes_per_pack,
+            unit_price_amount=promised.unit_price_amount,
+            total_price_amount=promised.unit_price_amount * packs,
+            currency=promised.currency,
+            activated_on=on or self.today(),
+            purchase_seq=len(facts.packs) + 1,
+            status="Active",
+        )
+        mappings = self.runtime.client(name).mappings
+        self.runtime.store.amend(name, mappings, Evaluation(created=[pack]), self.clock.now())
+
+    def sync(self, org: str | None = None) -> Report:
+        """Sync one org and let a minute pass."""
+        report = self.runtime.sync(org or self.org.name)
+        self.later(minutes=1)
+        return report
+
+    def today(self) -> date:
+        """Return the day it is for the client."""
+        return self.clock.now().astimezone(ZoneInfo(ZONE)).date()
+
     # --- people -------------------------------------------------------------------------------------
 
     def case(self, org: str | None = None, **values: Any) -> str:
         """A person of the client opens a case."""
-        return self._org(org).insert("Case", {"Subject": "Orders do not sync", "Maint_Priority__c": "P2", **values})[0]
+        return self._org(org).insert(
+            "Case", {"Subject": "Orders do not sync", "Maint_Priority__c": "P2", "Maint_Request__c": True, **values}
+        )[0]
 
     def estimate(self, case: str, minutes: int, org: str | None = None, **values: Any) -> str:
         """A consultant proposes hours and sends them."""
@@ -115,12 +153,11 @@ class Stage:
     def approve(self, estimate: str, org: str | None = None) -> None:
         """A person of the client approves."""
         local = self._org(org)
-        values = {"Status__c": "Approved", "Decided_At__c": iso(self.clock.now())}
-        local.update("Maintenance_Estimate__c", estimate, values, user=CLIENT.format(local.name))
+        local.update("Maintenance_Estimate__c", estimate, {"Status__c": "Approved"}, user=CLIENT.format(local.name))
 
     def log(self, case: str, minutes: int, on: date | None = None, org: str | None = None, **values: Any) -> str:
         """A consultant logs time."""
-        day = (on or self.clock.now().date()).isoformat()
+        day = (on or self.today()).isoformat()
         row = {"Case__c": case, "Minutes__c": minutes, "Work_Date__c": day, "Description__c": "work", **values}
         return self._org(org).insert("Time_Entry__c", row)[0]
 
