@@ -51,7 +51,8 @@ class Stage:
     ) -> None:
         self.clock = ManualClock(start)
         self.folder = folder
-        self.orgs = {name: LocalOrg(name, clock=self.clock, seed=n + 1, zone=ZONE) for n, name in enumerate(orgs or ("acme",))}
+        names = orgs or ("acme",)
+        self.orgs = {name: LocalOrg(name, clock=self.clock, seed=n, zone=ZONE) for n, name in enumerate(names, 1)}
         self.world = World(self.orgs.values(), control=True)
         self.url = database_url
         self.more = settings
