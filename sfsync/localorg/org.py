@@ -464,11 +464,11 @@ class LocalOrg:
             return
         prefix = new.key_prefix or self._free_prefix()
         made = custom_object(new.name, new.label, new.label_plural, prefix, new.fields.get("Name"))
-        controlled = any(f.master_detail for f in new.fields.values())
-        if controlled or new.sharing_model == "ControlledByParent":
+        controlled = any(f.master_detail for f in new.fields.values()) or new.sharing_model == "ControlledByParent"
+        if controlled:
             made.drop("OwnerId")
         for each in new.fields.values():
-            if each.name not in made.fields:
+            if each.name not in made.fields and not (each.name == "OwnerId" and controlled):
                 made.put(each)
         made = replace(new, key_prefix=prefix, fields=made.fields, custom=True)
         self.schema.put(made)
