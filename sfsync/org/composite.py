@@ -7,7 +7,7 @@ its reference, and a composite whose answers cannot be matched is an unknown out
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -97,6 +97,7 @@ def read_all(session: OrgSession, subs: Sequence[Sub]) -> list[SubAnswer]:
     What this org refuses inside a composite is asked alone, now and from then on. Raises OrgUnavailable, OrgBusy or
     AccessDenied if a call as a whole fails; a refused subrequest is an answer.
     """
+    subs = [_sized(session, sub) for sub in subs]
     answers: list[SubAnswer | None] = [None] * len(subs)
     together = [i for i, sub in enumerate(subs) if not _alone(session, sub)]
     for group in pack([subs[i] for i in together]):
@@ -122,6 +123,12 @@ def read_all(session: OrgSession, subs: Sequence[Sub]) -> list[SubAnswer]:
                 session.refused.add(f"composite {sub.kind}")
             answers[i] = again
     return [a for a in answers if a is not None]
+
+
+def _sized(session: OrgSession, sub: Sub) -> Sub:
+    if session.page_rows is None or not sub.kind.startswith("query"):
+        return sub
+    return replace(sub, headers={**sub.headers, "Sforce-Query-Options": f"batchSize={session.page_rows}"})
 
 
 def _alone(session: OrgSession, sub: Sub) -> bool:

@@ -86,6 +86,8 @@ class OrgSession:
         self.calls = Calls()
         self.refused: set[str] = set()
         """What this org was found not to do (``composite describe``, ``updated Case``); the caller may keep it."""
+        self.page_rows: int | None = None
+        """Rows of a query's page asked for; the org gives 2,000 unless told, and fewer of wide rows."""
         self.schema: dict[str, ObjectSeen] = {}
         """What preflight found of each mapped object in this run."""
         self.dice = seeded(f"{seed}/{name}")
@@ -275,7 +277,7 @@ class OrgSession:
             raise faults.error_of(answer.status_code, None, shown) from None
         if answer.status_code >= 400 or (300 <= answer.status_code < 400 and answer.status_code not in (300, 304)):
             meant = faults.error_of(answer.status_code, body, shown)
-            if not refusals or not isinstance(meant, RecordRejected | RecordMoved):
+            if not refusals or not _about_the_request(meant):
                 raise meant
         return Answer(answer.status_code, answer.headers, body, at)
 
@@ -315,6 +317,12 @@ class OrgSession:
             session=self._wire,
             version=self.settings.api_version,
         )
+
+
+def _about_the_request(bad: OrgError) -> bool:
+    """Return whether an error says something about the one record or resource asked for, and not about the org."""
+    smaller = bad.code in faults.RULES and faults.RULES[bad.code].repeat is faults.Repeat.SMALLER
+    return smaller or isinstance(bad, RecordRejected | RecordMoved)
 
 
 def repeatable(bad: OrgError) -> bool:

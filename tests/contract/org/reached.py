@@ -81,14 +81,19 @@ class Reached:
         self.app = self.org.logins.add_app("client", "secret")
         self.session = self.connect()
 
+    page_rows: int | None = None
+
     def connect(self, **more: Any) -> OrgSession:
+        """Return a session of its own; ``page_rows`` makes the org's pages small."""
         given: dict[str, Any] = {
             "login_url": HOST, "client_id": "client", "client_secret": SecretStr("secret"),
         } | self.settings | more  # fmt: skip
-        return OrgSession(
+        session = OrgSession(
             "acme", OrgSettings(**given), clock=self.clock, tokens=self.tokens,
             adapter=InProcess(self.world, self.clock),
         )  # fmt: skip
+        session.page_rows = self.page_rows
+        return session
 
     def ids(self) -> Ids:
         ids = Ids(self.session.organization_id)

@@ -24,6 +24,14 @@ PACK = "Maintenance_Pack__c"
 SUMMARY = "Weekly_Summary__c"
 
 
+@pytest.fixture
+def small(reached: Reached) -> Reached:
+    """An org whose pages hold 200 rows."""
+    reached.page_rows = 200
+    reached.session = reached.connect()
+    return reached
+
+
 def ids_of(pages: Any, sobject: str = CASE) -> set[str]:
     return {seen.sf_id for seen in seen_of(pages, sobject)}
 
@@ -76,13 +84,13 @@ def test_a_thousand_changed_rows_over_four_objects_cost_one_call(reached: Reache
     assert ids_of(pages, PACK) == set(packs)
 
 
-def test_pages_of_one_query_are_read_five_to_a_call(reached: Reached) -> None:
-    reached.org.seed_rows(PACK, [{"Sfsync_Key__c": f"pk:{n}"} for n in range(12_345)])
-    before = reached.calls()
-    pages = reached.sync()
-    assert len(ids_of(pages, PACK)) == 12_345
+def test_pages_of_one_query_are_read_five_to_a_call(small: Reached) -> None:
+    small.org.seed_rows(PACK, [{"Sfsync_Key__c": f"pk:{n}"} for n in range(1_234)])
+    before = small.calls()
+    pages = small.sync()
+    assert len(ids_of(pages, PACK)) == 1_234
     # 2 describes and first pages, 1 for the two objects beyond five, 6 more pages in 2 calls
-    assert reached.calls() - before == 5
+    assert small.calls() - before == 5
 
 
 def test_only_mapped_fields_are_asked_for(reached: Reached) -> None:
@@ -212,12 +220,12 @@ def test_a_bookmark_never_goes_back(reached: Reached) -> None:
     assert reached.bookmarks[CASE].read_to == high
 
 
-def test_five_thousand_rows_in_one_second_are_all_read_across_page_ends(reached: Reached) -> None:
-    reached.sync()
-    reached.later()
-    made = reached.org.insert(PACK, [{"Sfsync_Key__c": f"pk:{n}"} for n in range(5_000)])
-    reached.later()
-    assert ids_of(reached.sync(), PACK) == set(made)
+def test_five_thousand_rows_in_one_second_are_all_read_across_page_ends(small: Reached) -> None:
+    small.sync()
+    small.later()
+    made = small.org.insert(PACK, [{"Sfsync_Key__c": f"pk:{n}"} for n in range(5_000)])
+    small.later()
+    assert ids_of(small.sync(), PACK) == set(made)
 
 
 def test_a_tie_with_the_newest_second_is_not_lost(reached: Reached) -> None:
@@ -342,131 +350,131 @@ def test_a_published_comment_is_seen_though_nobody_edits_the_case(reached: Reach
 # --- cut short --------------------------------------------------------------------------------------
 
 
-def test_a_read_that_was_cut_short_goes_on_behind_its_last_page(reached: Reached) -> None:
-    reached.org.seed_rows(PACK, [{"Sfsync_Key__c": f"pk:{n}"} for n in range(7_000)])
-    reached.later()
-    ids = reached.ids()
-    checked = preflight(reached.session, reached.mappings, reached.bookmarks, ids)
-    pages = extract(reached.session, reached.mappings, reached.bookmarks, ids, checked)
+def test_a_read_that_was_cut_short_goes_on_behind_its_last_page(small: Reached) -> None:
+    small.org.seed_rows(PACK, [{"Sfsync_Key__c": f"pk:{n}"} for n in range(900)])
+    small.later()
+    ids = small.ids()
+    checked = preflight(small.session, small.mappings, small.bookmarks, ids)
+    pages = extract(small.session, small.mappings, small.bookmarks, ids, checked)
     for page in islice(pages, 3):
-        reached.absorb(page)
-    absorbed = sum(1 for sobject, _ in reached.records if sobject == PACK)
-    assert 0 < absorbed < 7_000
-    assert reached.bookmarks[PACK].read_to is None
-    again = reached.sync()
-    assert len(ids_of(again, PACK)) == 7_000 - absorbed
-    assert sum(1 for sobject, _ in reached.records if sobject == PACK) == 7_000
-    assert reached.bookmarks[PACK].checkpoint == ""
+        small.absorb(page)
+    absorbed = sum(1 for sobject, _ in small.records if sobject == PACK)
+    assert 0 < absorbed < 900
+    assert small.bookmarks[PACK].read_to is None
+    again = small.sync()
+    assert len(ids_of(again, PACK)) == 900 - absorbed
+    assert sum(1 for sobject, _ in small.records if sobject == PACK) == 900
+    assert small.bookmarks[PACK].checkpoint == ""
 
 
-def test_wherever_a_read_is_cut_the_next_one_completes_it(reached: Reached) -> None:
+def test_wherever_a_read_is_cut_the_next_one_completes_it(small: Reached) -> None:
     """Kill after every page in turn, with people at work in between: the mirror ends equal to the org."""
-    reached.org.seed_rows(PACK, [{"Sfsync_Key__c": f"pk:{n}"} for n in range(5_000)])
+    small.org.seed_rows(PACK, [{"Sfsync_Key__c": f"pk:{n}"} for n in range(900)])
     dice = seeded("cut")
     for cut in range(12):
-        reached.later(30)
-        for row in reached.org.storage.rows('SELECT "Id" FROM "Maintenance_Pack__c" ORDER BY "Id" LIMIT 3'):
-            reached.org.update(PACK, row[0], {"Extension_Requested__c": dice.random() < 0.5})
-        ids = reached.ids()
-        checked = preflight(reached.session, reached.mappings, reached.bookmarks, ids)
-        pages = extract(reached.session, reached.mappings, reached.bookmarks, ids, checked)
+        small.later(30)
+        for row in small.org.storage.rows('SELECT "Id" FROM "Maintenance_Pack__c" ORDER BY "Id" LIMIT 3'):
+            small.org.update(PACK, row[0], {"Extension_Requested__c": dice.random() < 0.5})
+        ids = small.ids()
+        checked = preflight(small.session, small.mappings, small.bookmarks, ids)
+        pages = extract(small.session, small.mappings, small.bookmarks, ids, checked)
         for page in islice(pages, cut):
-            reached.absorb(page)
-    reached.later()
-    reached.sync()
+            small.absorb(page)
+    small.later()
+    small.sync()
     stored = {
         r[0]: bool(r[1])
-        for r in reached.org.storage.rows('SELECT "Id", "Extension_Requested__c" FROM "Maintenance_Pack__c"')
+        for r in small.org.storage.rows('SELECT "Id", "Extension_Requested__c" FROM "Maintenance_Pack__c"')
     }
-    mirrored = {seen.sf_id: seen.wire["extension_requested"] for (o, _), seen in reached.records.items() if o == PACK}
+    mirrored = {seen.sf_id: seen.wire["extension_requested"] for (o, _), seen in small.records.items() if o == PACK}
     assert mirrored == stored
 
 
-def test_a_lost_locator_is_no_lost_page(reached: Reached) -> None:
-    reached.org.seed_rows(PACK, [{"Sfsync_Key__c": f"pk:{n}"} for n in range(14_000)])
-    reached.later()
-    ids = reached.ids()
-    session = reached.connect()
-    checked = preflight(session, reached.mappings, reached.bookmarks, ids)
+def test_a_lost_locator_is_no_lost_page(small: Reached) -> None:
+    small.org.seed_rows(PACK, [{"Sfsync_Key__c": f"pk:{n}"} for n in range(2_900)])
+    small.later()
+    ids = small.ids()
+    session = small.connect()
+    checked = preflight(session, small.mappings, small.bookmarks, ids)
     found: set[str] = set()
-    for number, page in enumerate(extract(session, reached.mappings, reached.bookmarks, ids, checked)):
+    for number, page in enumerate(extract(session, small.mappings, small.bookmarks, ids, checked)):
         found |= ids_of([page], PACK)
         if number in (2, 4):
-            reached.org.cursors.clear()
-    assert len(found) == 14_000
+            small.org.cursors.clear()
+    assert len(found) == 2_900
 
 
-def test_a_row_that_changes_while_pages_are_read_skips_no_other(reached: Reached) -> None:
+def test_a_row_that_changes_while_pages_are_read_skips_no_other(small: Reached) -> None:
     """Its new stamp is ahead of its place: a checkpoint taken from it would pass over its neighbours."""
-    start = reached.clock.now() - timedelta(hours=10)
+    start = small.clock.now() - timedelta(hours=10)
     rows = [
         {
             "Sfsync_Key__c": f"pk:{n:05d}",
             "SystemModstamp": (start + timedelta(seconds=n)).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
-        for n in range(6_000)
+        for n in range(900)
     ]
-    made = reached.org.seed_rows(PACK, rows)
-    ids = reached.ids()
-    checked = preflight(reached.session, reached.mappings, reached.bookmarks, ids)
-    pages = extract(reached.session, reached.mappings, reached.bookmarks, ids, checked)
+    made = small.org.seed_rows(PACK, rows)
+    ids = small.ids()
+    checked = preflight(small.session, small.mappings, small.bookmarks, ids)
+    pages = extract(small.session, small.mappings, small.bookmarks, ids, checked)
     while True:
         page = next(pages)
-        reached.absorb(page)
+        small.absorb(page)
         if page.object == PACK:
             break
-    reached.later()
-    reached.org.update(PACK, made[3_999], {"Extension_Requested__c": True})  # the last row of the second page
-    reached.absorb(next(pages))
+    small.later()
+    small.org.update(PACK, made[399], {"Extension_Requested__c": True})  # the last row of the second page
+    small.absorb(next(pages))
     pages.close()
-    reached.sync()
-    assert {seen.sf_id for (o, _), seen in reached.records.items() if o == PACK} == set(made)
+    small.sync()
+    assert {seen.sf_id for (o, _), seen in small.records.items() if o == PACK} == set(made)
 
 
-def test_an_outage_in_the_middle_leaves_a_true_bookmark(reached: Reached) -> None:
-    reached.org.seed_rows(PACK, [{"Sfsync_Key__c": f"pk:{n}"} for n in range(12_000)])
-    reached.faults({"kind": "unavailable", "path": "composite", "calls": range(3, 60)})
+def test_an_outage_in_the_middle_leaves_a_true_bookmark(small: Reached) -> None:
+    small.org.seed_rows(PACK, [{"Sfsync_Key__c": f"pk:{n}"} for n in range(1_900)])
+    small.faults({"kind": "unavailable", "path": "composite", "calls": range(3, 60)})
     with pytest.raises(OrgUnavailable):
-        reached.sync()
-    reached.faults()
-    reached.later(HOURS)
-    reached.sync()
-    assert sum(1 for sobject, _ in reached.records if sobject == PACK) == 12_000
+        small.sync()
+    small.faults()
+    small.later(HOURS)
+    small.sync()
+    assert sum(1 for sobject, _ in small.records if sobject == PACK) == 1_900
 
 
 # --- Bulk -------------------------------------------------------------------------------------------
 
 
-def test_a_large_first_load_goes_by_bulk_and_resumes_where_it_was_killed(reached: Reached) -> None:
-    rows = [{"Subject": f"Case {n}", "Description": "x", "Maint_Priority__c": "P3"} for n in range(9_000)]
-    made = reached.org.seed_rows(CASE, rows)
-    reached.org.update(CASE, made[17], {"Status": "Working"})
-    reached.session = reached.connect(bulk_above_rows=5_000)
-    reached.later(HOURS)
-    ids = reached.ids()
-    checked = preflight(reached.session, reached.mappings, reached.bookmarks, ids)
-    pages = extract(reached.session, reached.mappings, reached.bookmarks, ids, checked)
+def test_a_large_first_load_goes_by_bulk_and_resumes_where_it_was_killed(small: Reached) -> None:
+    rows = [{"Subject": f"Case {n}", "Description": "x", "Maint_Priority__c": "P3"} for n in range(5_500)]
+    made = small.org.seed_rows(CASE, rows)
+    small.org.update(CASE, made[17], {"Status": "Working"})
+    small.session = small.connect(bulk_above_rows=5_000)
+    small.later(HOURS)
+    ids = small.ids()
+    checked = preflight(small.session, small.mappings, small.bookmarks, ids)
+    pages = extract(small.session, small.mappings, small.bookmarks, ids, checked)
     absorbed = 0
-    while absorbed < 4_000:
+    while absorbed < 2_000:
         page = next(pages)
         absorbed += len(page.seen)
-        reached.absorb(page)
+        small.absorb(page)
     pages.close()
-    assert '"job"' in reached.bookmarks[CASE].checkpoint
-    reached.later()
-    jobs = reached.session.calls.by_kind.get("jobs/query", 0)
-    again = reached.sync()
+    assert '"job"' in small.bookmarks[CASE].checkpoint
+    small.later()
+    jobs = small.session.calls.by_kind.get("jobs/query", 0)
+    again = small.sync()
     cases = [seen for seen in seen_of(again, CASE) if seen.wire]
-    assert len(cases) == 9_000 - absorbed
-    assert {seen.sf_id for (o, _), seen in reached.records.items() if o == CASE} == set(made)
-    assert reached.session.calls.by_kind["jobs/query"] > jobs
+    assert len(cases) == 5_500 - absorbed
+    assert {seen.sf_id for (o, _), seen in small.records.items() if o == CASE} == set(made)
+    assert small.session.calls.by_kind["jobs/query"] > jobs
     events = [event for seen in seen_of(again, CASE) for event in seen.events]
     assert ("status", "New", "Working") in {(e.field, e.old, e.new) for e in events}
-    assert reached.bookmarks[CASE].checkpoint == ""
-    reached.later(HOURS)
-    before = reached.calls()
-    reached.sync()
-    assert reached.calls() - before == 1
+    assert small.bookmarks[CASE].checkpoint == ""
+    small.later(HOURS)
+    before = small.calls()
+    small.sync()
+    assert small.calls() - before == 1
 
 
 def test_bulk_and_rest_show_the_same_records(reached: Reached) -> None:
