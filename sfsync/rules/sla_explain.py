@@ -259,7 +259,7 @@ def _ending(reckoning: Reckoning, calendar: Calendar, *, names: bool) -> list[Li
         elif names and reckoning.act is not None and reckoning.act.by:
             text = N_("Answered {at} by {who}.")
             values["who"] = reckoning.act.by
-        elif reckoning.act is not None or reckoning.kept:
+        elif reckoning.act is not None or m.met_at != reckoning.closed_at:
             text = N_("Answered {at}.")
         else:
             text = N_("Closed {at} without an answer.")
