@@ -174,7 +174,7 @@ def _copied(postgres: Any, template: str) -> Iterator[tuple[str, Any]]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(postgres.url_of("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY".encode())
-        yield name, lambda: psycopg.connect(postgres.url_of(name), autocommit=True)
+        yield name, lambda: psycopg.connect(postgres.url_of(name), autocommit=True, application_name="between tests")
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 

@@ -60,14 +60,16 @@ def test_several_processes_share_one_server(server, tmp_path) -> None:
         assert ask(server) == [(1,)]
 
 
-def test_a_server_that_was_killed_starts_again_with_what_was_committed(server) -> None:
-    server.open()
-    ask(server, "CREATE TABLE kept AS SELECT 42 AS answer")
-    os.kill(server._postmaster(), signal.SIGKILL)
-    server._using.close()
-    server._using = None
-    with server as again:
-        assert ask(again, "SELECT answer FROM kept") == [(42,)]
+def test_a_server_that_was_killed_starts_again_with_what_was_committed(tmp_path) -> None:
+    server = EmbeddedPostgres(tmp_path / "data")
+    try:
+        server.open()
+        ask(server, "CREATE TABLE kept AS SELECT 42 AS answer")
+        os.kill(server._postmaster(), signal.SIGKILL)
+        with EmbeddedPostgres(tmp_path / "data") as again:
+            assert ask(again, "SELECT answer FROM kept") == [(42,)]
+    finally:
+        server.remove()
 
 
 def test_a_first_start_that_was_cut_short_is_begun_again(server) -> None:
