@@ -338,8 +338,9 @@ class _Select:
         return f"{sql}{' NULLS LAST' if nulls_last else ''}"
 
     def _tie_order(self) -> list[str]:
+        """What decides among rows that ORDER BY leaves equal; without ORDER BY the executor stirs what it has read."""
         seed = self.compiler.view.shuffle
-        if seed is None:
+        if seed is None or not self.query.order:
             return []
         ordered = {str(term.what).lower() for term in self.query.order}
         if "id" in ordered:

@@ -10,7 +10,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from sfsync.localorg.errors import ApiError
 from sfsync.localorg.ids import LONG
@@ -21,6 +21,7 @@ from sfsync.localorg.soql.render import Record, RestRenderer, Row, compile_csv, 
 from sfsync.localorg.soql.scope import View
 
 log = logging.getLogger("sfsync.localorg")
+T = TypeVar("T")
 PAGE = 2000
 _NO_MORE = "Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch"
 
@@ -120,13 +121,21 @@ def run(connection: sqlite3.Connection, text: str, view: View, *, page_size: int
     if len(rows) > page_size:
         if plan.kind is Kind.GROUPS:
             raise ApiError(400, "EXCEEDED_ID_LIMIT", _NO_MORE)
-        ids = "".join(row[0] for row in execute(connection, plan.keys_sql(), plan.parameters))
-        result = Result(plan, view, len(ids) // LONG)
-        result._ids = ids
+        ids = [row[0] for row in execute(connection, plan.keys_sql(), plan.parameters)]
+        result = Result(plan, view, len(ids))
+        result._ids = "".join(_stirred(ids, plan, view))
         return result
     result = Result(plan, view, len(rows))
-    result._whole = rows
+    result._whole = _stirred(rows, plan, view)
     return result
+
+
+def _stirred(rows: list[T], plan: Plan, view: View) -> list[T]:
+    """The rows of an answer without ORDER BY in an order that no client may count on; a sort would cost too much."""
+    if view.shuffle is None or plan.order or plan.kind is not Kind.ROWS:
+        return rows
+    step = 3 + view.shuffle % 5
+    return [row for start in range(step) for row in rows[step - 1 - start :: step]]
 
 
 class Extract:

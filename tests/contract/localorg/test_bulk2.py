@@ -18,6 +18,12 @@ def client() -> Client:
     return Client()
 
 
+@pytest.fixture(scope="module")
+def standing() -> Client:
+    """A client of an org that the tests of refusals and dialects share."""
+    return Client()
+
+
 def rows(count: int) -> str:
     """Return packs K0, K1 .. as CSV."""
     return "Key__c,Hours__c\n" + "".join(f"K{n},{n}.5\n" for n in range(count))
@@ -93,14 +99,15 @@ def test_cells_of_every_type_are_read(client: Client) -> None:
     [("BACKQUOTE", "`"), ("CARET", "^"), ("COMMA", ","), ("PIPE", "|"), ("SEMICOLON", ";"), ("TAB", "\t")],
 )
 @pytest.mark.parametrize(("ending", "text"), [("LF", "\n"), ("CRLF", "\r\n")])
-def test_dialects_are_read_and_written_alike(client: Client, delimiter: str, sign: str, ending: str, text: str) -> None:
-    data = text.join([sign.join(line) for line in (("Key__c", "Hours__c"), ("k", "1"), ("l", "x"))]) + text
-    done = client.run(data, columnDelimiter=delimiter, lineEnding=ending)
+def test_dialects_are_read_and_written(standing: Client, delimiter: str, sign: str, ending: str, text: str) -> None:
+    key = f"{delimiter}{ending}"
+    data = text.join([sign.join(line) for line in (("Key__c", "Hours__c"), (key, "1"), ("l", "x"))]) + text
+    done = standing.run(data, columnDelimiter=delimiter, lineEnding=ending)
     assert (done["numberRecordsProcessed"], done["numberRecordsFailed"]) == (2, 1)
-    good = client.send("GET", f"{BASE}/ingest/{done['id']}/successfulResults").body.decode()
+    good = standing.send("GET", f"{BASE}/ingest/{done['id']}/successfulResults").body.decode()
     head, line, end = good.split(text)
     assert head == f'"sf__Id"{sign}"sf__Created"{sign}Key__c{sign}Hours__c'
-    assert line.endswith(f'{sign}"true"{sign}k{sign}1')
+    assert line.endswith(f'{sign}"true"{sign}{key}{sign}1')
     assert end == ""
 
 
@@ -173,8 +180,8 @@ def test_update_upsert_and_deletes_go_by_id_or_key(client: Client) -> None:
         ("Id,Key__c\n1,2\n", "delete", "InvalidBatch : Field name not found"),
     ],
 )
-def test_an_upload_that_can_not_be_processed_fails_it(client: Client, text: str, operation: str, message: str) -> None:
-    done = client.run(text.encode("utf-8", "surrogatepass"), operation)
+def test_an_upload_that_makes_no_sense_fails_the_job(standing: Client, text: str, operation: str, message: str) -> None:
+    done = standing.run(text.encode("utf-8", "surrogatepass"), operation)
     assert (done["state"], done["numberRecordsProcessed"]) == ("Failed", 0)
     assert done["errorMessage"].startswith(message)
 
@@ -296,8 +303,8 @@ def test_long_lists_of_jobs_are_paged(client: Client) -> None:
         ([], "JSON_PARSER_ERROR"),
     ],
 )
-def test_a_job_that_makes_no_sense_is_refused(client: Client, described: object, code: str) -> None:
-    answer = client.send("POST", f"{BASE}/ingest", described)
+def test_a_job_that_makes_no_sense_is_refused(standing: Client, described: object, code: str) -> None:
+    answer = standing.send("POST", f"{BASE}/ingest", described)
     assert (answer.status, answer.json()[0]["errorCode"]) == (400, code)
 
 
@@ -416,8 +423,8 @@ def test_another_api_version_than_the_jobs_is_a_conflict(client: Client) -> None
         (None, "INVALIDJOB"),
     ],
 )
-def test_statements_that_bulk_does_not_take_are_refused(client: Client, statement: str | None, code: str) -> None:
-    answer = client.send("POST", f"{BASE}/query", {"operation": "query", "query": statement})
+def test_statements_that_bulk_does_not_take_are_refused(standing: Client, statement: str | None, code: str) -> None:
+    answer = standing.send("POST", f"{BASE}/query", {"operation": "query", "query": statement})
     assert (answer.status, answer.json()[0]["errorCode"]) == (400, code)
 
 

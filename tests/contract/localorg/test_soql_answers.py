@@ -365,6 +365,20 @@ def test_ties_are_shuffled_by_a_seed_when_asked() -> None:
     assert len({tuple(plain), tuple(one), tuple(other)}) == 3
 
 
+def test_an_answer_without_an_order_comes_in_one_that_the_seed_decides() -> None:
+    made = World()
+    for index in range(20):
+        made.add("Account", Name=f"{index:02}")
+    orders = []
+    for seed in (1, 1, 2):
+        result = made.run("SELECT Name FROM Account", page_size=5, shuffle=seed)
+        pages = [result.page(made.storage.db, start, 5) for start in range(0, 20, 5)]
+        orders.append([record["Name"] for page in pages for record in page])
+    assert orders[0] == orders[1]
+    assert orders[0] != orders[2]
+    assert [sorted(order) for order in orders] == [[f"{index:02}" for index in range(20)]] * 3
+
+
 # Groups
 
 
