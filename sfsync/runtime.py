@@ -40,6 +40,7 @@ from sfsync.org.deploy import Deployed, deploy, grant
 from sfsync.org.extract import extract
 from sfsync.org.preflight import Preflight, preflight
 from sfsync.org.session import OrgSession
+from sfsync.org.soql import query_path
 from sfsync.org.tokens import FileTokens, MemoryTokens, TokenStore
 from sfsync.org.writeback import write_back
 from sfsync.rules.calendar import calendar_of
@@ -218,6 +219,17 @@ class Runtime:
             adapter=self._adapter(org),
             seed=self.holder,
         )
+
+    def query(self, org: str, soql: str) -> list[dict[str, Any]]:
+        """Return the records a query finds in an org, every page of them, for a person to look at."""
+        session = self.session(org)
+        path = query_path(soql, all_rows=False)
+        found: list[dict[str, Any]] = []
+        while path:
+            page = session.read(path).body
+            found += [{k: v for k, v in row.items() if k != "attributes"} for row in page["records"]]
+            path = page.get("nextRecordsUrl", "")
+        return found
 
     def _row(self, org: str) -> OrgRow:
         client = self.client_name(org)

@@ -117,7 +117,7 @@ class Report:
     read: int = 0
     """Records the org showed, re-reads of the overlap included."""
     absorbed: int = 0
-    """Records that were new to the store or said something new."""
+    """Records that brought the store something it did not know; our own writes coming back do not."""
     wrote: int = 0
     created: int = 0
     refused: int = 0
@@ -224,7 +224,7 @@ def absorb(
             report.hand_edits += len(one.hand_edits)
             report.details += [*one.conflicts, *one.hand_edits]
             if one.changed:
-                report.absorbed += 1
+                report.absorbed += one.new or bool(one.local) or (link is not None and link.deleted != seen.deleted)
                 merged.append((seen, one))
         room.absorb(page, merged)
 
