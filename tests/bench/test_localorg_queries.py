@@ -1,0 +1,124 @@
+"""How fast the local org answers SOQL and moves Bulk rows, in process, over 200,000 cases."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from sfsync.clock import ManualClock
+from sfsync.localorg.bulk_jobs import jobs_of
+from sfsync.localorg.face import Request, Response
+from sfsync.localorg.org import LocalOrg
+from sfsync.localorg.world import World
+
+pytestmark = pytest.mark.bench
+
+CASES = 200_000
+UPSERTS = 50_000
+ROUNDS = 15
+NOW = datetime(2026, 11, 21, 20, tzinfo=UTC)
+FIELDS = (
+    "Id, CaseNumber, Subject, Status, Priority, Origin, AccountId, OwnerId, IsClosed, CreatedDate, LastModifiedDate, "
+    "SystemModstamp, CreatedById, Reason"
+)
+PAGE_MILLISECONDS = 15
+EXPORTED_ROWS = 50_000  # a second
+LOADED_ROWS = 5_000  # a second
+
+
+class Org:
+    """An org with many cases, and a session."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(NOW)
+        self.org = LocalOrg(clock=self.clock, daily_api_requests=10_000_000)
+        self.world = World([self.org])
+        self.token = self.org.logins.open_session(self.org.admin_id)
+        accounts = self.org.insert("Account", [{"Name": f"Account {n}"} for n in range(1000)])
+        self.org.seed_rows(
+            "Case",
+            [
+                {"Subject": f"Case number {n}", "Status": "New", "Origin": "Web", "AccountId": accounts[n % 1000]}
+                for n in range(CASES)
+            ],
+        )
+
+    def send(self, method: str, path: str, body: bytes = b"", kind: str = "application/json", **query: str) -> Response:
+        """Return the answer to a request."""
+        headers = {"authorization": f"Bearer {self.token}", "content-type": kind}
+        return self.world.handle(Request(method, path, dict(query), headers, body, wire=False))
+
+
+@pytest.fixture(scope="module")
+def org() -> Org:
+    """One org for every figure."""
+    return Org()
+
+
+def median_ms(action: Callable[[], object]) -> float:
+    """Return the median milliseconds of an action."""
+    took = []
+    for _ in range(ROUNDS):
+        begun = time.perf_counter()
+        action()
+        took.append((time.perf_counter() - begun) * 1000)
+    return statistics.median(took)
+
+
+def test_a_page_of_2000_cases(org: Org) -> None:
+    data = "/services/data/v61.0"
+    figures = {}
+    for name, more in (
+        ("the first 2,000", " LIMIT 2000"),
+        ("by stamp", " WHERE SystemModstamp >= 2026-11-21T00:00:00Z ORDER BY SystemModstamp, Id LIMIT 2000"),
+        ("with a parent", " WHERE Account.Name != null LIMIT 2000"),
+    ):
+        figures[name] = median_ms(lambda q=f"SELECT {FIELDS} FROM Case{more}": org.send("GET", f"{data}/query", q=q))  # type: ignore[misc]
+    first = org.send("GET", f"{data}/query", q=f"SELECT {FIELDS} FROM Case").json()
+    assert first["totalSize"] == CASES
+    figures["by locator"] = median_ms(lambda: org.send("GET", first["nextRecordsUrl"]))
+    for name, found in figures.items():
+        print(f"\n  a page of 2,000 cases with 14 fields, {name:<16} {found:8.1f} ms")  # noqa: T201 - a bench prints its figures
+    assert statistics.median(figures.values()) <= PAGE_MILLISECONDS
+
+
+def test_a_bulk_query_of_all_cases(org: Org) -> None:
+    base = "/services/data/v61.0/jobs/query"
+    body = f'{{"operation": "query", "query": "SELECT {FIELDS} FROM Case"}}'.encode()
+    begun = time.perf_counter()
+    job = org.send("POST", base, body).json()["id"]
+    while org.send("GET", f"{base}/{job}").json()["state"] != "JobComplete":
+        pass
+    extracted = time.perf_counter()
+    locator, rows, size = "", 0, 0
+    while locator != "null":
+        more = {"locator": locator} if locator else {}
+        answer = org.send("GET", f"{base}/{job}/results", **more)
+        rows += int(str(answer.header("Sforce-NumberOfRecords")))
+        size += len(answer.body)
+        locator = str(answer.header("Sforce-Locator"))
+    ended = time.perf_counter()
+    assert rows == CASES
+    overall, download = rows / (ended - begun), rows / (ended - extracted)
+    print(f"\n  bulk query of {rows:,} rows: {overall:,.0f} rows a second in all, {download:,.0f} downloading")  # noqa: T201
+    assert overall >= EXPORTED_ROWS
+
+
+def test_a_bulk_insert(org: Org) -> None:
+    base = "/services/data/v61.0/jobs/ingest"
+    data = "Subject,Status,Priority\n" + "".join(f"Loaded {n},New,High\n" for n in range(UPSERTS))
+    begun = time.perf_counter()
+    job = org.send("POST", base, b'{"object": "Case", "operation": "insert"}').json()["id"]
+    org.send("PUT", f"{base}/{job}/batches", data.encode(), "text/csv")
+    org.send("PATCH", f"{base}/{job}", b'{"state": "UploadComplete"}')
+    jobs_of(org.org).finish(jobs_of(org.org).get(job, "V2Ingest"))
+    found = org.send("GET", f"{base}/{job}").json()
+    took = time.perf_counter() - begun
+    counts = [found[name] for name in ("state", "numberRecordsProcessed", "numberRecordsFailed")]
+    assert counts == ["JobComplete", UPSERTS, 0]
+    print(f"\n  bulk insert of {UPSERTS:,} cases: {UPSERTS / took:,.0f} rows a second")  # noqa: T201
+    assert UPSERTS / took >= LOADED_ROWS
