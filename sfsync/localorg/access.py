@@ -20,7 +20,8 @@ NOTHING = ObjectPermission()
 # Setup objects that people without administration rights may read but not change.
 READ_ONLY_SETUP = frozenset(
     """Organization User UserRole Profile PermissionSet PermissionSetAssignment ObjectPermissions FieldPermissions Group
-    GroupMember QueueSobject RecordType BusinessHours Holiday CaseStatus AssignmentRule CustomNotificationType""".split()
+    GroupMember QueueSobject RecordType BusinessHours Holiday CaseStatus AssignmentRule
+    CustomNotificationType""".split()
 )
 
 
@@ -112,7 +113,8 @@ def _granted(
     marks = ",".join("?" * len(assigned))
     for name, read, create, edit, delete, view_all, modify_all in storage.rows(
         'SELECT "SobjectType", "PermissionsRead", "PermissionsCreate", "PermissionsEdit", "PermissionsDelete", '
-        f'"PermissionsViewAllRecords", "PermissionsModifyAllRecords" FROM "ObjectPermissions" WHERE "ParentId" IN ({marks})',
+        '"PermissionsViewAllRecords", "PermissionsModifyAllRecords" FROM "ObjectPermissions" '
+        f'WHERE "ParentId" IN ({marks})',
         assigned,
     ):
         known = schema.get(name)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from sfsync.localorg.schema import SObject
 
 Step = Callable[["LocalOrg", "Sequence[Change]", "Options", "Actor"], None]
+_LINKED = (
+    'SELECT 1 FROM "ContentDocumentLink" WHERE "ContentDocumentId" = ? AND "LinkedEntityId" = ? AND "IsDeleted" = 0'
+)
 _WON, _LOST = "Closed Won", "Closed Lost"
 
 
@@ -227,7 +230,7 @@ def _versions_published(org: LocalOrg, changes: Sequence[Change], actor: Actor) 
 
 def _link(org: LocalOrg, document_id: str, target: str, share: str, now: int) -> None:
     known = org.storage.rows(
-        'SELECT 1 FROM "ContentDocumentLink" WHERE "ContentDocumentId" = ? AND "LinkedEntityId" = ? AND "IsDeleted" = 0',
+        _LINKED,
         (document_id, target),
     )
     if not known:
@@ -248,7 +251,7 @@ def _document_link(org: LocalOrg, changes: Sequence[Change], _: Options, __: Act
     for change in changes:
         row = change.new
         if change.old is None and org.storage.rows(
-            'SELECT 1 FROM "ContentDocumentLink" WHERE "ContentDocumentId" = ? AND "LinkedEntityId" = ? AND "IsDeleted" = 0',
+            _LINKED,
             (row.get("ContentDocumentId"), row.get("LinkedEntityId")),
         ):
             message = f"Document with ID: {row.get('ContentDocumentId')} is already linked with the entity with ID: "

@@ -172,7 +172,7 @@ class Routes:
     def on(
         self, methods: str, template: str, summary: str, *, session: bool = True, cost: int = 1
     ) -> Callable[[Function], Function]:
-        """Register a function for verbs (separated by spaces) and a template such as ``/services/data/{version}/limits``.
+        """Register a function for verbs (separated by spaces) and a template such as ``/services/data/{version}``.
 
         ``{name}`` stands for one segment, ``{name:rest}`` for all that remain. Literal segments match in any case.
         """
@@ -230,7 +230,7 @@ _VERSION = re.compile(r"/services/data/v(\d+)(?:\.(\d))?(?:/|$)")
 
 
 def version_of(path: str) -> str | None:
-    """Return the API version in a REST path (``61.0``), None when there is none; ApiError for one that is gone or unknown."""
+    """Return the API version in a REST path (``61.0``) or None; ApiError for one that is gone or unknown."""
     found = _VERSION.match(path)
     if found is None:
         return None
@@ -282,10 +282,10 @@ def finish(call_org: LocalOrg, request: Request, response: Response, *, counted:
         headers.append(("Sforce-Limit-Info", f"api-usage={call_org.spent()}/{call_org.daily_api_requests}"))
     if status < 400 and response.body and "octet" not in (response.header("Content-Type") or ""):
         headers.append(("Vary", "Accept-Encoding"))
-    if request.wire and len(response.body) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
-        if response.header("Content-Encoding") is None:
-            response.body = gzip.compress(response.body, 1, mtime=0)
-            headers.append(("Content-Encoding", "gzip"))
+    wanted = request.wire and "gzip" in request.headers.get("accept-encoding", "")
+    if wanted and len(response.body) >= GZIP_FROM_BYTES and response.header("Content-Encoding") is None:
+        response.body = gzip.compress(response.body, 1, mtime=0)
+        headers.append(("Content-Encoding", "gzip"))
 
 
 def oauth_error(error: OAuthError) -> Response:

@@ -3,7 +3,7 @@
 It may not know records, users or the database; a situation is handed in. It keeps one law: a formula that this subset
 does not hold is refused when it is deployed, never guessed at when it is evaluated.
 
-Supported: literals, fields and parent paths, ``$User``, ``$Profile``, ``$Permission``, ``$Organization``; ``+ - * / ^ &``,
+Supported: literals, fields and parent paths, ``$User``, ``$Profile``, ``$Permission``; ``+ - * / ^ &``,
 ``= == != <> < <= > >=``, ``&& || !``; and the functions in ``FUNCTIONS``.
 """
 
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from sfsync.localorg import ids
 from sfsync.localorg.schema import NUMBER_TYPES, Field, Schema, SObject
 
 PICKLIST_FUNCTIONS = frozenset(
@@ -234,7 +235,7 @@ class _Parser:
             scope = parts[0].lower()
             if scope == "$permission":
                 return Node("permission", "boolean", value=parts[-1])
-            if scope in ("$user", "$profile", "$organization", "$userrole") and len(parts) == 2:
+            if scope in ("$user", "$profile") and len(parts) == 2:
                 return Node("user", "text", value=f"{scope[1:]}.{parts[1]}")
             raise FormulaError(f"Field {word} does not exist. Check spelling.")
         here: SObject | None = self._sobject
@@ -480,7 +481,7 @@ def _python(node: Node) -> Evaluation:  # one flat table of the language; a clas
         "YEAR": lambda s: None if (d := parts[0](s)) is None else float(d[:4]),
         "MONTH": lambda s: None if (d := parts[0](s)) is None else float(d[5:7]),
         "DAY": lambda s: None if (d := parts[0](s)) is None else float(d[8:10]),
-        "CASESAFEID": lambda s: parts[0](s),
+        "CASESAFEID": lambda s: None if (i := parts[0](s)) is None else ids.to_long(i) or i,
     }
     return table[operator]
 

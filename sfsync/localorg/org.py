@@ -235,7 +235,7 @@ class LocalOrg:
         user: str | None = None,
         options: Options = PERSON,
     ) -> list[str]:
-        """Create records as a user (the administrator when none is named) and return their ids; ApiError when refused."""
+        """Create records as a user (the administrator when none is named); return their ids or raise ApiError."""
         many = [records] if isinstance(records, Mapping) else list(records)
         results = self.records.insert(self.actor(user or self.admin_id), object_name, many, options)
         _raise_first(results)
@@ -309,7 +309,7 @@ class LocalOrg:
     # Transactions that stay open
 
     def hold(self, user: str | None = None, *, commit_at: datetime | None = None) -> Held:
-        """Open a transaction as a user: rows written ``within`` it get their stamps now and are seen when it commits."""
+        """Open a transaction: rows written ``within`` it get their stamps at once and are seen when it commits."""
         held = self.storage.hold(self.now_seconds(), user or self.admin_id)
         held.commit_at = None if commit_at is None else int(commit_at.timestamp())
         return held

@@ -237,7 +237,7 @@ class Records:
         records: Sequence[Mapping[str, Any]],
         options: Options = DEFAULT,
     ) -> list[SaveResult]:
-        """Create or change records by the field ``external`` (an external id, or Id), whose value each record carries."""
+        """Create or change records by an external id (or Id), whose value each record carries."""
         plan = self.plan(actor, object_name, options.audit)
         key = self.external_field(actor, object_name, external)
         return self._run(
@@ -493,7 +493,8 @@ class Records:
                     row[lookup.name] = hits[0]
                     continue
                 problem = "not found for" if not hits else "matches more than one record in"
-                message = f"Foreign key external ID: {str(sought).lower()} {problem} field {field_name} in entity {object_name}"
+                where = f"field {field_name} in entity {object_name}"
+                message = f"Foreign key external ID: {str(sought).lower()} {problem} {where}"
                 failed[id(row)] = ApiError(400, "INVALID_FIELD", message, [])
         for change in changes:
             error = failed.get(id(change.new))

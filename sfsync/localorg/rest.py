@@ -520,7 +520,8 @@ def updated(call: Call) -> Response:
     sobject, start, end = _window(call, MOST_DAYS_UPDATED)
     stamp = sobject.stamp_field or "CreatedDate"
     rows = call.org.storage.rows(
-        f'SELECT "Id" FROM {quoted(sobject.name)} WHERE {quoted(stamp)} >= ? AND {quoted(stamp)} < ? AND "IsDeleted" = 0 '
+        f'SELECT "Id" FROM {quoted(sobject.name)} '
+        f'WHERE {quoted(stamp)} >= ? AND {quoted(stamp)} < ? AND "IsDeleted" = 0 '
         f"LIMIT {MOST_REPLICATED + 1}",
         (start, end),
     )

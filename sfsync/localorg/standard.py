@@ -12,7 +12,15 @@ from importlib import resources
 from typing import Any
 from zoneinfo import available_timezones
 
-from sfsync.localorg.schema import LONGEST_FILTERABLE_TEXT, Field, OnDelete, PicklistValue, Schema, SObject
+from sfsync.localorg.schema import (
+    LONGEST_FILTERABLE_TEXT,
+    UNGROUPABLE_TYPES,
+    Field,
+    OnDelete,
+    PicklistValue,
+    Schema,
+    SObject,
+)
 
 FILES = ("crm.json", "support.json", "platform.json")
 _TYPE = re.compile(r"(\w+)(?:\((.*)\))?")
@@ -43,8 +51,8 @@ _ADDRESS_LABELS = {"State": "State/Province", "PostalCode": "Zip/Postal Code", "
 _MUCH_TEXT = LONGEST_FILTERABLE_TEXT
 _ADMINISTRATIVE = frozenset(
     """Organization UserRole Profile PermissionSet PermissionSetAssignment ObjectPermissions FieldPermissions Group
-    GroupMember QueueSobject RecordType ContentDocument ContentVersion ContentDocumentLink CustomNotificationType CaseStatus
-    AssignmentRule BusinessHours Holiday Attachment CaseComment""".split()
+    GroupMember QueueSobject RecordType ContentDocument ContentVersion ContentDocumentLink CustomNotificationType
+    CaseStatus AssignmentRule BusinessHours Holiday Attachment CaseComment""".split()
 )
 
 
@@ -177,8 +185,7 @@ def _field(name: str, written: str, label: str, flags: str = "", extras: dict[st
         "permissionable": "per" in words or not (read_only or words & {"nop", "req"}),
         "filterable": not words & {"nos", "nof"} and not much and kind != "base64",
         "sortable": "nos" not in words and (not much or "nof" in words) and kind not in ("base64", "multipicklist"),
-        "groupable": "nog" not in words and kind not in ("textarea", "double", "currency", "percent", "datetime", "time", "base64")
-        or (long_text and not much),
+        "groupable": "nog" not in words and (kind not in UNGROUPABLE_TYPES or (long_text and not much)),
         "aggregatable": kind not in ("boolean", "base64") and (not much or "nof" in words),
         "byte_length": more.get("bytes"),
         "name_field": "name" in words,
@@ -326,7 +333,7 @@ def custom_object(
 
 def open_references(schema: Schema) -> None:
     """Let every lookup that may point anywhere (``ContentDocumentLink.LinkedEntityId``) name today's objects."""
-    anywhere = tuple(o.name for o in schema if o.layoutable and o.key_prefix) + ("User", "Organization")
+    anywhere = [*(o.name for o in schema if o.layoutable and o.key_prefix), "User", "Organization"]
     names = tuple(dict.fromkeys(anywhere))
     for each in list(schema):
         for one in list(each.fields.values()):

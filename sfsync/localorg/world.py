@@ -191,12 +191,13 @@ class World:
             if org.spent() >= org.daily_api_requests:
                 raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
             org.spend(route.cost)
+            entry.cost = route.cost
         response = self._carried_out(route, call, fault)
         if version is not None and int(version.partition(".")[0]) <= DEPRECATED:
             response.headers.append(("Warning", f'299 - "This API is deprecated and will be removed. v{version}"'))
-        entry.cost = call.cost
         if call.cost > route.cost:
             org.spend(call.cost - route.cost)
+            entry.cost = call.cost
         if fault is not None:
             fault.afterwards(response)
         return response
@@ -224,7 +225,7 @@ class World:
             return route.function(call)
 
     def subrequest(self, outer: Call, method: str, url: str, body: bytes, headers: dict[str, str]) -> Response:
-        """Run one request of a composite call inside the outer one: same user, no cost of its own; ApiError as answer."""
+        """Run one request of a composite call inside the outer one: same user, no cost of its own."""
         inner = Request.of(method, f"{outer.request.scheme}://{outer.request.host}{url}", headers, body)
         try:
             version = version_of(inner.path)
