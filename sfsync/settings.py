@@ -94,8 +94,8 @@ def load(file: Path | None = None, environ: dict[str, str] | None = None) -> Set
     absent. Raises SettingsError naming the file and key, or the environment variable.
     """
     environ = dict(os.environ) if environ is None else environ
-    named = file or (Path(environ[PREFIX + "CONFIG"]) if environ.get(PREFIX + "CONFIG") else None)
-    path = named or Path(FILE)
+    path = settings_file(file, environ)
+    named = file is not None or bool(environ.get(PREFIX + "CONFIG"))
     data: dict[str, Any] = {}
     if path.exists():
         try:
@@ -106,7 +106,7 @@ def load(file: Path | None = None, environ: dict[str, str] | None = None) -> Set
         clients = path.resolve().parent / "clients"
         if clients.is_dir():
             data.setdefault("clients_dir", str(clients))
-    elif named is not None:
+    elif named:
         raise SettingsError("there is no such file", Place(str(path)))
     from_environment = _merge_environment(data, environ)
     data.setdefault("data_dir", str(default_data_dir(environ)))
@@ -118,6 +118,12 @@ def load(file: Path | None = None, environ: dict[str, str] | None = None) -> Set
         message = "there is no such key" if first["type"] == "extra_forbidden" else str(first["msg"])
         variable = from_environment.get(key)
         raise SettingsError(message, Place(variable) if variable else Place(str(path), None, key)) from None
+
+
+def settings_file(file: Path | None = None, environ: dict[str, str] | None = None) -> Path:
+    """Return where the settings are read from: ``file``, ``SFSYNC_CONFIG``, or ``sfsync.toml`` here."""
+    environ = dict(os.environ) if environ is None else environ
+    return file or Path(environ.get(PREFIX + "CONFIG") or FILE)
 
 
 def default_data_dir(environ: dict[str, str]) -> Path:

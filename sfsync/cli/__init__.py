@@ -15,10 +15,11 @@ from sfsync import __version__
 from sfsync.errors import EXIT_CODES, Exit, SfsyncError
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("sfsync.cli.demo:demo", "Watch sfsync do its job with real parts."),
     "status": ("sfsync.cli.status:status", "One line an org: balance, last and next sync, what is at risk."),
     "plan": ("sfsync.cli.sync:plan", "Show what a sync would do, and stop."),
     "sync": ("sfsync.cli.sync:sync", "Bring orgs and store to agree."),
-    "org": ("sfsync.cli.orgs:org", "Look at orgs, test, pause and resume them."),
+    "org": ("sfsync.cli.orgs:org", "Connect orgs, test, pause and resume them."),
     "packs": ("sfsync.cli.packs:packs", "Prepaid packs: buy, extend, quote, ledger."),
     "cases": ("sfsync.cli.cases:cases", "Cases and what the rules say of them."),
     "sla": ("sfsync.cli.sla:sla", "Due times, why they are due, and what came in time."),
@@ -27,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "conflicts": ("sfsync.cli.quarantine:conflicts", "Values that lost against another edit."),
     "runs": ("sfsync.cli.runs:runs", "What past runs did."),
     "ledger": ("sfsync.cli.ledger:ledger", "The append-only ledger and its proof."),
-    "metadata": ("sfsync.cli.metadata:metadata", "Objects and fields that an org needs: generate, check, package."),
+    "metadata": ("sfsync.cli.metadata:metadata", "Objects and fields that an org needs: generate, check, deploy."),
     "mapping": ("sfsync.cli.mapping:mapping", "Who owns a field, under which names."),
     "config": ("sfsync.cli.config:config", "The settings in force and where they come from."),
     "db": ("sfsync.cli.db:db", "The store's schema."),

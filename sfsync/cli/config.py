@@ -16,9 +16,9 @@ import click
 from pydantic import BaseModel, SecretStr
 
 from sfsync.cli.output import as_json, emit, finish, show, talk
-from sfsync.cli.rooms import config_file, overlay_files, settings
+from sfsync.cli.rooms import overlay_files, settings, settings_path
 from sfsync.errors import ConfigError, Exit
-from sfsync.settings import FILE, NESTED, PREFIX, Settings
+from sfsync.settings import NESTED, PREFIX, Settings
 
 MASK = "(set)"
 
@@ -91,8 +91,7 @@ def _unfit_key(path: Path) -> Iterator[str]:
 
 def _origins(found: Settings) -> Iterator[tuple[str, Any, str]]:
     """Yield each setting with its value and where it comes from: a variable, the file, or the default."""
-    file = config_file()
-    path = file or Path(FILE)
+    path = settings_path()
     written = _flat_keys(tomllib.loads(path.read_text(encoding="utf-8"))) if path.exists() else set()
     calm = _flat(_without_environment(path if path.exists() else None))
     for key, value in _flat(found).items():

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from sfsync.cli.output import as_json, emit, finish, talk
-from sfsync.cli.rooms import Mistyped, client_option, files
+from sfsync.cli.rooms import Mistyped, client_option, files, runtime
 from sfsync.errors import Exit
 
 DIRECTORY = click.Path(file_okay=False, exists=True, path_type=Path)
@@ -82,6 +82,31 @@ def package(file: Path, client: str | None, uninstall: bool, as_json: bool) -> N
         emit({"file": str(file), "files": len(made), "uninstall": uninstall})
     else:
         talk(f"wrote {file}: {len(made)} files")
+
+
+@metadata.command()
+@click.argument("org")
+@click.option("--as", "username", help="Administrator who deploys, through the same app; default: the org's own user.")
+@click.option("--check-only", is_flag=True, help="Let the org validate the package and change nothing.")
+@as_json
+def deploy(org: str, username: str | None, check_only: bool, as_json: bool) -> None:
+    """Deploy the package of ORG's client into ORG and give the service its permission set; all of it or nothing."""
+    from sfsync.errors import CheckFailed
+    from sfsync.metadata import check as problems_of
+    from sfsync.metadata import generate as package_of
+
+    with runtime() as opened:
+        opened.runtime.org(org)
+        mappings = opened.client(opened.runtime.client_name(org)).mappings
+        problems = problems_of(package_of(mappings))
+        if problems:
+            raise CheckFailed(f"the package has {len(problems)} problem(s), nothing was sent; the first: {problems[0]}")
+        done = opened.runtime.deploy_metadata(org, username=username, check_only=check_only)
+    if as_json:
+        emit({"org": org, "job": done.job, "components": done.components, "check_only": done.check_only})
+    else:
+        what = "would take" if done.check_only else "took"
+        click.echo(f"{org} {what} {done.components} component(s), deploy {done.job}")
 
 
 def _project(top: Path) -> None:

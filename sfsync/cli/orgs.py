@@ -9,13 +9,18 @@ from typing import Any
 
 import click
 
+from sfsync.cli.connect import connect, key
 from sfsync.cli.output import as_json, emit, show, table, talk
 from sfsync.cli.rooms import Opened, runtime
 
 
 @click.group()
 def org() -> None:
-    """Look at orgs, test them, pause and resume them."""
+    """Connect orgs, look at them, test, pause and resume them."""
+
+
+org.add_command(connect)
+org.add_command(key)
 
 
 @org.command("list")

@@ -58,6 +58,13 @@ def config_file() -> Path | None:
     return Path(named) if named else None
 
 
+def settings_path() -> Path:
+    """Return where the settings are read from; the file may be absent."""
+    from sfsync.settings import settings_file
+
+    return settings_file(config_file())
+
+
 def overlay_files(found: Settings) -> list[Path]:
     """Return the file of each client overlay there is, by client."""
     from sfsync.mapping import standard_directory

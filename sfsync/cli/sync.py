@@ -51,10 +51,10 @@ def sync(orgs: tuple[str, ...], every: bool, confirm: bool, wait: bool, as_json:
     code = max((row["exit"] for row in rows), key=WORST_LAST.index, default=Exit.OK)
     if as_json:
         emit({"orgs": rows, "exit": code})
-        finish(code)
-    columns = ("Org", "Result", "Read", "In", "Out", "New", "Refused", "Later", "Conflicts", "Hand edits", "Calls")
-    table(columns, [(row["org"], row["result"], *(row[name] for name in _SHOWN)) for row in rows])
-    talk(_summary(rows))
+    else:
+        columns = ("Org", "Result", "Read", "In", "Out", "New", "Refused", "Later", "Conflicts", "Hand edits", "Calls")
+        table(columns, [(row["org"], row["result"], *(row[name] for name in _SHOWN)) for row in rows])
+        talk(_summary(rows))
     finish(code)
 
 
