@@ -266,7 +266,7 @@ class Show:
         for name in self.names:
             for pack in self.ask(name, "SELECT Name, Type__c, Hours_Bought__c, Hours_Used__c, Hours_Reserved__c, "
                                        "Hours_Free__c, Expires_On__c FROM Maintenance_Pack__c"):  # fmt: skip
-                rows.append((name, *(pack[field] for field in list(pack)[1:])))
+                rows.append((name, *pack.values()))
         table(("Org", "Pack", "Type", "Bought", "Used", "Reserved", "Free", "Expires"), rows)
         click.echo()
         late = [

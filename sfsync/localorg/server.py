@@ -220,6 +220,7 @@ def _config(started: Started, *, http: bool) -> uvicorn.Config:
         date_header=False,
         proxy_headers=False,
         timeout_keep_alive=75,
+        timeout_graceful_shutdown=1,  # a client that keeps its connection open is not waited for
         http="httptools",
         ws="none",
         h11_max_incomplete_event_size=None,
