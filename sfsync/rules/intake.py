@@ -269,12 +269,9 @@ class Intake:
     def _decision(self, estimate: Estimate) -> Decision | None:
         at, zone, minutes = estimate.decided_at, self.terms.time_zone, estimate.estimated_minutes or 0
         status = estimate.status
-        if (
-            status == EstimateStatus.SENT
-            and estimate.sent_at is not None
-            and 0 < minutes < self.policy.auto_approve_below_minutes
-        ):
-            status, at = EstimateStatus.APPROVED, estimate.sent_at
+        small = 0 < minutes < self.policy.auto_approve_below_minutes
+        if small and estimate.sent_at is not None and status in (EstimateStatus.SENT, EstimateStatus.APPROVED):
+            status, at = EstimateStatus.APPROVED, estimate.sent_at  # sending it is enough
         at = at or estimate.sent_at or estimate.created_at
         if status not in (EstimateStatus.APPROVED, EstimateStatus.REJECTED) or at is None or minutes <= 0:
             return None

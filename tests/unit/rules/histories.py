@@ -170,7 +170,7 @@ def _arrive(told: History, rng: Random, edits: bool) -> None:
             due.setdefault(day, []).append(_earlier_form(record, rng))
             day += rng.choice([0, 1, 10, 60, 150])
         due.setdefault(day, []).append(record)
-    for quiet in rng.sample(range(0, 420), 4):
+    for quiet in rng.sample(range(420), 2):
         due.setdefault(quiet, [])
     due.setdefault(600, [])
     runs: dict[int, list[Record]] = {}
