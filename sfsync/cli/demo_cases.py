@@ -126,15 +126,19 @@ def _row(path: Path, line: int, raw: dict[str | None, str | None], zone: ZoneInf
 
 
 def _incident(number: str, rows: list[_Row]) -> Incident:
-    """Fold the rows of one incident, in the order of (time, count), into a case and its changes."""
+    """Fold the rows of one incident, in the order of (time, count), into a case and its changes.
+
+    A desk may open an incident with a later time than its first row has: nothing happened before it was open.
+    """
     rows.sort(key=lambda row: (row.updated_at, row.count))
     first = rows[0]
+    opened_at = first.opened_at
     case = Incident(number, first.opened_at, "New", first.priority, first.category)
     for row in rows:
         for name, value in (("status", row.state), ("priority", row.priority)):
             old = getattr(case, name)
             if old != value:
-                case.changes.append(Change(name, old, value, row.updated_at, row.by))
+                case.changes.append(Change(name, old, value, max(row.updated_at, opened_at), row.by))
                 setattr(case, name, value)
         case.updated_at = row.updated_at
         case.closed_at = row.updated_at if row.state == CLOSED and case.closed_at is None else case.closed_at
