@@ -19,8 +19,7 @@ from sfsync.localorg.values import parse_datetime
 
 NAMESPACE = "http://www.force.com/2009/06/asyncapi/dataload"
 INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
-XML, JSON = "application/xml;charset=UTF-8", "application/json;charset=UTF-8"
-CSV = "text/csv;charset=UTF-8"
+XML, JSON, CSV = "application/xml", "application/json", "text/csv"  # bare: old clients compare them as a whole
 CONTENT_TYPES = {"CSV": CSV, "XML": XML, "JSON": JSON}
 MOST_RECORDS = 10_000
 Record = dict[str, Any]

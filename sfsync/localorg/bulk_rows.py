@@ -17,6 +17,7 @@ from sfsync.localorg.access import Actor
 from sfsync.localorg.errors import ApiError, malformed_id
 from sfsync.localorg.records import Options, SaveResult
 from sfsync.localorg.schema import SObject
+from sfsync.localorg.values import coercion
 
 if TYPE_CHECKING:
     from sfsync.localorg.org import LocalOrg
@@ -181,12 +182,35 @@ def write(
     with org.running_as(actor):
         try:
             if operation == "insert":
-                return org.records.insert(actor, object_name, records, options)
-            if operation == "upsert":
-                return org.records.upsert(actor, object_name, external or "Id", records, options)
-            return _by_id(org, actor, object_name, operation, records, options)
+                results = org.records.insert(actor, object_name, records, options)
+            elif operation == "upsert":
+                results = org.records.upsert(actor, object_name, external or "Id", records, options)
+            else:
+                results = _by_id(org, actor, object_name, operation, records, options)
         except ApiError as refusal:  # the user may not do this at all: every row says so
             return [SaveResult(errors=[refusal]) for _ in records]
+        for record, result in zip(records, results, strict=True):
+            if any(error.code == "JSON_PARSER_ERROR" for error in result.errors):
+                result.errors = [_of_wrong_type(org, actor, object_name, record, result.errors[0])]
+    return results
+
+
+def _of_wrong_type(
+    org: LocalOrg, actor: Actor, object_name: str, record: Mapping[str, Any], told: ApiError
+) -> ApiError:
+    """The refusal of a value that is not of its field's type, in the words of this API instead of REST's."""
+    plan = org.records.plan(actor, object_name)
+    for name, value in record.items():
+        one = plan.visible.field(name)
+        if one is None or isinstance(value, Mapping):
+            continue
+        try:
+            coercion(one, org.schema)(value)
+        except ApiError as error:
+            if error.code == told.code:
+                message = f"{one.label}: value not of required type: {value}"
+                return ApiError(400, "INVALID_TYPE_ON_FIELD_IN_RECORD", message, [one.name])
+    return told
 
 
 def _by_id(

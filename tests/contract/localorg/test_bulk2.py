@@ -142,6 +142,8 @@ def test_failures_are_told_row_by_row_and_the_rest_is_written(client: Client) ->
     told = "DUPLICATE_VALUE:duplicate value found: Key__c duplicates value on record with id: a"
     assert failed["taken"].startswith(told)
     assert failed["taken"].endswith(":--")
+    told = "INVALID_TYPE_ON_FIELD_IN_RECORD:Hours: value not of required type: x:Hours__c --"
+    assert failed["bad"] == told
     assert failed["empty"] == "REQUIRED_FIELD_MISSING:Required fields are missing: [Hours__c]:Hours__c --"
     assert client.result(done["id"], "unprocessedrecords") == []
 
