@@ -27,7 +27,7 @@ class Line:
     """One step of a derivation."""
 
     kind: str
-    """``start``, ``cover``, ``holiday``, ``half_day``, ``pause``, ``priority``, ``note``, ``due``, ``stop``, ``breach``."""
+    """What it tells of: start, cover, holiday, half_day, pause, priority, note, due, stop or breach."""
     at: datetime
     """The UTC instant it begins; for a holiday the local midnight."""
     sentence: Sentence

@@ -11,7 +11,7 @@ import pytest
 from sfsync.language import language
 from sfsync.rules.language import ENGLISH
 from sfsync.rules.sla_explain import SHORT_LENGTH, Derivation, derive, short_form
-from tests.unit.rules.test_sla import RESOLVING, SILVER, Story, at, cover, plan
+from tests.unit.rules.stories import RESOLVING, SILVER, Story, at, cover, plan
 
 HOLIDAYS = {date(2026, 11, 23): "Día de la Soberanía Nacional"}
 

@@ -11,7 +11,7 @@ from sfsync.records import Milestone
 from sfsync.rules.sla import waive
 from sfsync.rules.sla_report import acknowledgements
 from sfsync.rules.sla_simulate import PastCase, moved_deadlines, simulate, variants_of
-from tests.unit.rules.test_sla import COVERS, SILVER, ZONE, Story, at, plan, plans, with_holiday
+from tests.unit.rules.stories import COVERS, SILVER, ZONE, Story, at, plan, plans, with_holiday
 
 
 def answered(*minutes: int) -> list[Milestone]:
