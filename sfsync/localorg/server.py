@@ -213,7 +213,7 @@ def _config(started: Started, *, http: bool) -> uvicorn.Config:
     files = started.certificates
     return uvicorn.Config(
         Application(started.world),
-        log_level="warning",
+        log_level="critical",
         access_log=False,
         lifespan="off",
         server_header=False,
