@@ -82,7 +82,6 @@ class Plan:
         self.visible = actor.schema.get(sobject.name) or sobject
         stored = sobject.stored_fields()
         self.columns = [f.name for f in stored] + ([] if "IsDeleted" in sobject.fields else ["IsDeleted"])
-        self.id_at = self.columns.index("Id")
         self.template: Row = {"IsDeleted": 0}
         for each in stored:
             if each.type == "boolean":
@@ -306,7 +305,7 @@ class Records:
         links: list[Link] = []
         pending: list[tuple[Row, Link]] = []
         changes: list[Change] = []
-        template, user_id = plan.template, actor.user_id
+        user_id = actor.user_id
         fresh = {
             name: value
             for name, value in (
@@ -319,6 +318,7 @@ class Records:
             )
             if name in plan.sobject.fields
         }
+        base = plan.template | fresh
         for record, result in given:
             try:
                 sent = plan.prepare(record, True, links)
@@ -326,8 +326,11 @@ class Records:
                 result.errors.append(error)
                 links.clear()
                 continue
-            # A null sent for a field with a default of the org (Status, OwnerId) means "the default".
-            row = {**template, **fresh, **{k: v for k, v in sent.items() if v is not None or k not in fresh}}
+            row = base.copy()
+            row.update(sent)
+            for name in fresh.keys() & sent.keys():
+                if row[name] is None:
+                    row[name] = fresh[name]  # a null for what the org fills in by itself means the org's value
             if links:
                 pending += [(row, link) for link in links]
                 links.clear()
@@ -354,9 +357,12 @@ class Records:
                 change.new["Name"] = change.new["Id"][: ids.SHORT]
         for each in plan.auto_numbers:
             self._number(plan, each, changes)
-        columns = plan.columns
+        # Columns that no row of this call fills are left to be null: most rows fill a fraction of a wide table.
+        filled: set[str] = set().union(*(change.new.keys() for change in changes))
+        columns = [c for c in plan.columns if c in filled]
         rows = [tuple(map(change.new.get, columns)) for change in changes]
-        self.org.storage.insert(plan.sobject.name, columns, rows, plan.id_at)
+        if rows:
+            self.org.storage.insert(plan.sobject.name, columns, rows, columns.index("Id"))
         behaviours.after_insert(self.org, plan.sobject, changes, actor)
         if plan.tracked and not options.audit:
             self._write_history(plan, [(c, "created", None, None) for c in changes], now)
@@ -522,26 +528,38 @@ class Records:
         return [c for c in changes if not c.result.errors]
 
     def _check_lookups(self, plan: Plan, changes: list[Change]) -> None:
-        asked: dict[str, dict[str, bool | None]] = {}
-        sent: list[tuple[Change, Field, str]] = []
         for lookup in plan.lookups:
             name = lookup.name
+            sent = {
+                value
+                for c in changes
+                if (value := c.new.get(name)) is not None and (c.old is None or c.old.get(name) != value)
+            }
+            if not sent:
+                continue
+            wrong = self._dangling(lookup, sent)
+            if not wrong:
+                continue
             for change in changes:
-                value = change.new.get(name)
-                if value is not None and (change.old is None or change.old.get(name) != value):
-                    target = self._target(lookup, value)
-                    asked.setdefault(target, {})[value] = None
-                    sent.append((change, lookup, value))
-        for target, values in asked.items():
+                code = wrong.get(change.new.get(name))
+                if code is not None and (change.old is None or change.old.get(name) != change.new[name]):
+                    message = "entity is deleted" if code == "ENTITY_IS_DELETED" else "invalid cross reference id"
+                    change.refuse(ApiError(400, code, message, [name]))
+
+    def _dangling(self, lookup: Field, sent: set[str]) -> dict[str | None, str]:
+        """Return the error code of every id that a lookup may not point to: no such row, or a deleted one."""
+        wrong: dict[str | None, str] = dict.fromkeys(sent, "INVALID_CROSS_REFERENCE_KEY")
+        targets: dict[str, list[str]] = {}
+        for value in sent:
+            targets.setdefault(self._target(lookup, value), []).append(value)
+        for target, values in targets.items():
             if target:
-                for record_id, (deleted,) in self.org.storage.by_ids(target, list(values), ["IsDeleted"]).items():
-                    values[record_id] = bool(deleted)
-        for change, lookup, value in sent:
-            state = asked[self._target(lookup, value)][value]
-            if state is None:
-                change.refuse(ApiError(400, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", [lookup.name]))
-            elif state:
-                change.refuse(ApiError(400, "ENTITY_IS_DELETED", "entity is deleted", [lookup.name]))
+                for record_id, (deleted,) in self.org.storage.by_ids(target, values, ["IsDeleted"]).items():
+                    if deleted:
+                        wrong[record_id] = "ENTITY_IS_DELETED"
+                    else:
+                        del wrong[record_id]
+        return wrong
 
     def _target(self, lookup: Field, value: str) -> str:
         if len(lookup.reference_to) == 1:

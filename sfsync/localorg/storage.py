@@ -136,7 +136,9 @@ class Storage:
         is_lookup = new.type == "reference" and bool(new.child_relationship_name) and new.name not in _UNINDEXED
         if new.unique or new.external_id or is_lookup or new.name in ("Username",):
             name = quoted(f"{object_name} {new.name}")
-            self.db.execute(f"CREATE INDEX {name} ON {quoted(object_name)} ({quoted(new.name)})")
+            # Partial: rows without a value cost nothing, and a comparison with a value can still use it.
+            table, column = quoted(object_name), quoted(new.name)
+            self.db.execute(f"CREATE INDEX {name} ON {table} ({column}) WHERE {column} IS NOT NULL")
 
     def _unindex(self, object_name: str, old: Field) -> None:
         self.db.execute(f"DROP INDEX IF EXISTS {quoted(f'{object_name} {old.name}')}")

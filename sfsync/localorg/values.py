@@ -24,6 +24,7 @@ EARLIEST = int(datetime(1700, 1, 1, tzinfo=UTC).timestamp())
 LATEST = int(datetime(4000, 12, 31, tzinfo=UTC).timestamp())
 _EMAIL = re.compile(r"[^@\s<>()\[\],;:\\\"]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,3}))?)?Z?")
+_MOST_KNOWN_IDS = 10_000
 _TRUE = frozenset({"true", "1", "yes", "y"})
 _FALSE = frozenset({"false", "0", "no", "n", ""})
 _day_texts: dict[int, str] = {}
@@ -126,7 +127,7 @@ def _text(field: Field) -> Coercion:
         if not isinstance(value, str):
             raise _wrong("string", value)
         text = value.rstrip() if keep_front else value.strip()
-        if not text.strip():
+        if not text:
             return None
         if "\x00" in text:
             raise ApiError(400, "JSON_PARSER_ERROR", f"Illegal character in {name}")
@@ -321,15 +322,20 @@ def _time(_: Field) -> Coercion:
 def _id(field: Field, schema: Schema) -> Coercion:
     label, name = field.label, field.name
     allowed = {schema[t].key_prefix for t in field.reference_to if t in schema}
+    known: dict[str, str] = {}  # many rows point to few parents
 
     def coerce(value: Any) -> str | None:
         if value is None or value == "":
             return None
+        if isinstance(value, str) and value in known:
+            return known[value]
         if not isinstance(value, str):
             raise _wrong("string", value)
         found = ids.to_long(value.strip())
         if found is None or (allowed and found[:3] not in allowed):
             raise ApiError(400, "MALFORMED_ID", f"{label}: id value of incorrect type: {value}", [name])
+        if len(known) < _MOST_KNOWN_IDS:
+            known[value] = found
         return found
 
     return coerce
