@@ -240,7 +240,7 @@ def query_result(call: Call) -> Response:
     found = batch.results.get(call.args["result"])
     if found is None:
         raise Refusal("InvalidBatch", f"No result with id {call.args['result']}")
-    return Response(200, found, [("Content-Type", formats.CONTENT_TYPES[job.content_type])])
+    return Response(200, found, [("Content-Type", formats.QUERY_CONTENT_TYPES[job.content_type])])
 
 
 # Running
@@ -318,6 +318,8 @@ def _rows(call: Call, job: ClassicJob, extract: soql.Extract) -> bytes:
     db, step = call.org.storage.db, 5_000
     starts = range(0, len(extract), step)
     if job.content_type == "CSV":
+        if not len(extract):
+            return formats.NO_RECORDS
         return (extract.header + "".join("".join(extract.lines(db, start, step)) for start in starts)).encode()
     records = [record for start in starts for record in extract.records(db, start, step, job.version)]
     if job.content_type == "JSON":

@@ -21,6 +21,8 @@ NAMESPACE = "http://www.force.com/2009/06/asyncapi/dataload"
 INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
 XML, JSON, CSV = "application/xml", "application/json", "text/csv"  # bare: old clients compare them as a whole
 CONTENT_TYPES = {"CSV": CSV, "XML": XML, "JSON": JSON}
+QUERY_CONTENT_TYPES = CONTENT_TYPES | {"CSV": "text/csv;charset=UTF-8"}  # others decode rows by it
+NO_RECORDS = b"Records not found for this query"
 MOST_RECORDS = 10_000
 Record = dict[str, Any]
 

@@ -97,6 +97,13 @@ def test_a_query_in_csv_lists_its_results_in_xml_even_for_a_client_that_says_jso
     listed = ElementTree.fromstring(send(client, "GET", f"/job/{job}/batch").body)
     assert listed.tag == f"{NS}batchInfoList"
     assert [info.findtext(f"{NS}state") for info in listed] == ["Completed"]
+    statement = "SELECT Id FROM Pack__c WHERE Key__c = 'z'"
+    batch = fields(send(client, "POST", f"/job/{job}/batch", statement, "text/csv"))["id"]
+    done(client, job, batch)
+    (none,) = ElementTree.fromstring(send(client, "GET", f"/job/{job}/batch/{batch}/result").body)
+    empty = send(client, "GET", f"/job/{job}/batch/{batch}/result/{none.text}")
+    assert empty.body == b"Records not found for this query"
+    assert empty.header("content-type") == "text/csv;charset=UTF-8"
     closed = send(client, "POST", f"/job/{job}", '{"state": "Closed"}', "application/json")
     assert closed.json()["state"] == "Closed"
 
