@@ -92,10 +92,7 @@ class EmbeddedPostgres:
             fcntl.flock(using, fcntl.LOCK_SH)
             try:
                 self._ensure_initialised()
-                if not self._answers():
-                    if self._postmaster() is None:
-                        self._clear_away()
-                    self._start()
+                self._ensure_running()
                 self._ensure_database()
             except BaseException:
                 using.close()
@@ -155,6 +152,19 @@ class EmbeddedPostgres:
         if done.returncode:
             shutil.rmtree(self._data, ignore_errors=True)
             raise StoreUnavailable(f"the embedded PostgreSQL cannot be set up in {self._base}: {_last_line(done)}")
+
+    def _ensure_running(self) -> None:
+        """A server that lives and does not answer is recovering, or dying: it is waited for, never started twice."""
+        clock = SystemClock()
+        deadline = clock.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._postmaster() is None:
+                self._clear_away()
+                self._start()
+            elif clock.monotonic() > deadline:
+                raise StoreUnavailable(f"the embedded PostgreSQL in {self._base} lives and does not answer")
+            else:
+                clock.sleep(0.05)
 
     def _start(self) -> None:
         settings = [*ALWAYS, f"unix_socket_directories={self._sockets}"]

@@ -41,7 +41,11 @@ def to_json(values: Mapping[str, Any]) -> str:
 
 def wire_json(values: Mapping[str, Any]) -> str:
     """Return values in wire form as JSON; they are text, integers, booleans and null already."""
-    return json.dumps({k: clean(v) for k, v in values.items()}, ensure_ascii=False, allow_nan=False)
+    written = json.dumps(dict(values), ensure_ascii=False, allow_nan=False)
+    if "\\u0000" in written or (not written.isascii() and _SURROGATE.search(written)):
+        cleaned = {name: clean(value) for name, value in values.items()}
+        written = json.dumps(cleaned, ensure_ascii=False, allow_nan=False)
+    return written
 
 
 def from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +100,8 @@ def staged(
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(f"COPY {name} FROM STDIN") as copy:
         for row in rows:
-            copy.write_row([clean(value) for value in row])
+            # Ten times as many values as rows: the plain ones are told here, without a call.
+            copy.write_row([v if type(v) is not str or (v.isascii() and "\0" not in v) else clean(v) for v in row])
     yield name
     connection.exec_driver_sql(f"DROP TABLE {name}")
 

@@ -15,7 +15,7 @@ from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, RowMapping, Text, any_, literal, select, text
+from sqlalchemy import Connection, Text, any_, literal, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from sfsync.errors import StoreRefused
@@ -41,19 +41,16 @@ R = TypeVar("R", bound=Record)
 def read_records(connection: Connection, kind: type[R], keys: Iterable[str] | None = None) -> dict[str, R]:
     """Return the records of a kind by key, deleted ones too, ordered by key."""
     table = RECORD_TABLES[kind]
-    names = field_names(kind)
-    query = select(table).order_by(table.c.key)
+    names = ("key", "created_at", "deleted", "extra", *field_names(kind))
+    query = select(*(table.c[name] for name in names)).order_by(table.c.key)
     if keys is not None:
         query = query.where(table.c.key == _any(keys))
     found = {}
-    for row in connection.execute(query).mappings():
-        found[row["key"]] = kind(
-            key=row["key"],
-            created_at=row["created_at"],
-            deleted=row["deleted"],
-            extra=from_json(row["extra"]) if row["extra"] else {},
-            **{name: row[name] for name in names},
-        )
+    for row in connection.execute(query):
+        values = dict(zip(names, row, strict=True))
+        if values["extra"]:
+            values["extra"] = from_json(values["extra"])
+        found[values["key"]] = kind(**values)
     return found
 
 
@@ -61,16 +58,16 @@ def read_values(connection: Connection, kind: type[Record], keys: Iterable[str])
     """Return the known values of each record by key: a field that nobody has given a value is absent."""
     table = RECORD_TABLES[kind]
     names = field_names(kind)
-    rows = connection.execute(select(table).where(table.c.key == _any(keys))).mappings()
-    return {row["key"]: _known(row, names) for row in rows}
-
-
-def _known(row: RowMapping, names: Sequence[str]) -> Values:
-    unset = set(row["unset"])
-    values: dict[str, Value] = {name: row[name] for name in names if name not in unset}
-    if row["extra"]:
-        values.update(from_json(row["extra"]))
-    return values
+    query = select(table.c.key, table.c.unset, table.c.extra, *(table.c[name] for name in names))
+    found: dict[str, Values] = {}
+    for key, unset, extra, *row in connection.execute(query.where(table.c.key == _any(keys))):
+        values: dict[str, Value] = dict(zip(names, row, strict=True))
+        for name in unset:
+            del values[name]
+        if extra:
+            values.update(from_json(extra))
+        found[key] = values
+    return found
 
 
 def changed_since(connection: Connection, version: int) -> dict[str, frozenset[str]]:

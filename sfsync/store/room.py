@@ -39,6 +39,7 @@ LONGEST_WAIT = timedelta(hours=1)
 """A change that is to be tried later is tried at least this often."""
 
 
+_LINK = tuple(link.c[f.name] for f in fields(Link))
 _THIS_LINK = "l.client = :client AND l.org = :org AND l.object = s.object AND l.key = s.key"
 
 
@@ -90,11 +91,11 @@ class OrgRoom:
         """Return link and local values of each key that has either."""
         wanted = list(keys)
         kind = self._mappings.by_object[object_name].record
-        query = select(link).where(
+        query = select(*_LINK).where(
             link.c.org == self._org, link.c.object == object_name, link.c.key == any_(literal(wanted, ARRAY(Text)))
         )
         with self._reading() as connection:
-            links = {row["key"]: _link(row) for row in connection.execute(query).mappings()}
+            links = {one.key: one for one in (Link(*row) for row in connection.execute(query))}
             values = local.read_values(connection, kind, wanted)
         return {key: (links.get(key), values.get(key)) for key in wanted if key in links or key in values}
 
@@ -125,7 +126,7 @@ class OrgRoom:
         """Return links that may differ from the local values and are not waiting in quarantine."""
         objects = list(self._mappings.by_object)
         query = (
-            select(link)
+            select(link.c.touched, *_LINK)
             .where(
                 link.c.org == self._org,
                 link.c.touched > link.c.settled,
@@ -136,16 +137,16 @@ class OrgRoom:
             .order_by(link.c.object, link.c.key)
         )
         with self._reading() as connection:
-            rows = list(connection.execute(query).mappings())
+            rows = [(touched, Link(*row)) for touched, *row in connection.execute(query)]
             by_object: dict[str, list[str]] = defaultdict(list)
-            for row in rows:
-                by_object[row["object"]].append(row["key"])
+            for _, one in rows:
+                by_object[one.object].append(one.key)
             values = {
                 name: local.read_values(connection, self._mappings.by_object[name].record, keys)
                 for name, keys in by_object.items()
             }
-        self._examined = {(row["object"], row["key"]): row["touched"] for row in rows}
-        return [(_link(row), values[row["object"]][row["key"]]) for row in rows if row["key"] in values[row["object"]]]
+        self._examined = {(one.object, one.key): touched for touched, one in rows}
+        return [(one, values[one.object][one.key]) for _, one in rows if one.key in values[one.object]]
 
     # --- TRANSACTION 1 --------------------------------------------------------------------------
 
@@ -217,14 +218,17 @@ class OrgRoom:
             "stamp": "TIMESTAMPTZ", "deleted": "BOOLEAN", "revision": "BIGINT", "merged_into": "TEXT",
         }  # fmt: skip
         assert list(columns) == names
-        rows = (
-            [one.object, one.key, one.sf_id, wire_json(one.remote), wire_json(one.agreed), one.stamp, one.deleted,
-             one.revision, one.merged_into]
-            for one in links
-        )  # fmt: skip
+
+        def rows() -> Iterator[list[Any]]:
+            for one in links:
+                remote = wire_json(one.remote)
+                agreed = remote if one.agreed == one.remote else wire_json(one.agreed)
+                rest = (one.stamp, one.deleted, one.revision, one.merged_into)
+                yield [one.object, one.key, one.sf_id, remote, agreed, *rest]
+
         written = ", ".join(names)
         updates = ", ".join(f"{name} = excluded.{name}" for name in names[2:])
-        with staged(connection, columns, rows) as stage:
+        with staged(connection, columns, rows()) as stage:
             connection.execute(
                 text(
                     f"INSERT INTO link AS l (client, org, {written}) SELECT :client, :org, {written} FROM {stage} "
@@ -495,10 +499,6 @@ class OrgRoom:
         with self._database.writing(self._client) as connection:
             prove(connection, self._lease)
             yield connection
-
-
-def _link(row: Any) -> Link:
-    return Link(**{f.name: row[f.name] for f in fields(Link)})
 
 
 def _json(value: Any) -> str:
