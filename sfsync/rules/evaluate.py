@@ -30,13 +30,18 @@ from sfsync.records import (
     Value,
     Values,
     WeeklySummary,
+    field_names,
 )
 from sfsync.rules.calendar import Calendar
+from sfsync.rules.forecast import TRAILING_WEEKS, at_risk, burn_a_week, empty_on
 from sfsync.rules.intake import INCLUDED, QUOTE, LedgerFacts
 from sfsync.rules.language import English, Language
 from sfsync.rules.ledger import LedgerOutcome, settle
 from sfsync.rules.sla import SlaOutcome, evaluate_case, next_due_at
 from sfsync.rules.sla_explain import short_form
+from sfsync.rules.summary import issued, statements, to_issue
+from sfsync.rules.weekly import Summary, Surroundings, summary
+from sfsync.rules.weeks import Week, local_day
 from sfsync.rules.wording import Sentence
 
 
@@ -104,7 +109,9 @@ def evaluate(contract: Contract, facts: Facts, now: datetime) -> Evaluation:
     said = Evaluation()
     settled = _ledger(contract, facts, now, said)
     _clocks(contract, facts, now, said)
-    _account(contract, facts, settled, said)
+    used = _used_by_week(contract, facts, said, now)
+    _account(contract, facts, settled, used, now, said)
+    _weeks(contract, facts, settled, now, said)
     return said
 
 
@@ -256,11 +263,23 @@ def account_key(client: str) -> str:
     return f"acc:{client}"
 
 
-def _account(contract: Contract, facts: Facts, settled: LedgerOutcome, said: Evaluation) -> None:
+def _account(
+    contract: Contract,
+    facts: Facts,
+    settled: LedgerOutcome,
+    used: Mapping[Week, int],
+    now: datetime,
+    said: Evaluation,
+) -> None:
     """Show the contract at a glance; the account is made with the first evaluation."""
     terms = contract.terms
     values: dict[str, Value] = {name: getattr(settled.account, name) for name in ACCOUNT_FIGURES}
     values["name"] = terms.name
+    today = local_day(now, terms.time_zone)
+    burn = burn_a_week([used[week] for week in sorted(used)])
+    values["burn_week_minutes"] = burn
+    values["forecast_empty_on"] = empty_on(settled.account.available_minutes, burn, Week.of(today).monday)
+    values["at_risk_minutes"] = sum(risk.minutes for risk in at_risk(settled.packs, burn, Week.of(today).monday))
     if terms.sla_plan is not None:
         plan = contract.plans.sla[terms.sla_plan]
         covers = dict.fromkeys(contract.plans.covers[target.cover].label for target in plan.targets.values())
@@ -271,6 +290,89 @@ def _account(contract: Contract, facts: Facts, settled: LedgerOutcome, said: Eva
         said.created.append(ClientAccount(key=account_key(terms.client), **values))  # type: ignore[arg-type]
     else:
         said.set(facts.account, values)
+
+
+# --- the weeks --------------------------------------------------------------------------------------------------
+
+
+def _used_by_week(contract: Contract, facts: Facts, said: Evaluation, now: datetime) -> dict[Week, int]:
+    """Return the minutes used in each of the last closed weeks since the first posting, at most four."""
+    postings = [*facts.postings, *said.postings]
+    zone, policy = contract.terms.time_zone, contract.terms.policy
+    if not postings:
+        return {}
+    first = Week.of(min(p.effective_on for p in postings))
+    this = Week.of(local_day(now, zone))
+    weeks = [week for n in range(TRAILING_WEEKS, 0, -1) if (week := this.shifted(-n)) >= first]
+    return {made.week: made.used_minutes for made in statements(postings, weeks, now, zone, policy)}
+
+
+def _weeks(contract: Contract, facts: Facts, settled: LedgerOutcome, now: datetime, said: Evaluation) -> None:
+    """Issue every closed week once, and again as a revision when late work changes what it said (WK-1..7)."""
+    terms = contract.terms
+    postings = [*facts.postings, *said.postings]
+    first = _first_week(contract, facts, postings)
+    if first is None:
+        return
+    known = {
+        Week.parse(record.iso_week): issued(record)
+        for record in facts.summaries.values()
+        if record.iso_week and record.as_of_at and not record.deleted
+    }
+    due, next_at = to_issue(postings, known, first, now, terms.time_zone, terms.policy)
+    said.due(next_at, now)
+    milestones = {case: list(marks) for case, marks in facts.milestones.items()}
+    for mark in said.milestones:
+        kept = [m for m in milestones.get(mark.case, ()) if (m.clock, m.cycle) != (mark.clock, mark.cycle)]
+        milestones[mark.case] = [*kept, mark]
+    for issue in due:
+        weeks = [week for n in range(TRAILING_WEEKS - 1, -1, -1) if (week := issue.statement.week.shifted(-n)) >= first]
+        used = statements(postings, weeks, now, terms.time_zone, terms.policy)
+        around = Surroundings(
+            account=settled.account,
+            packs={**facts.packs, **{pack.key: pack for pack in settled.new_packs}},
+            pack_figures=settled.packs,
+            cases=facts.cases,
+            case_figures=settled.cases,
+            estimates=facts.estimates,
+            milestones=milestones,
+            used_by_week=[made.used_minutes for made in used],
+        )
+        _issue(contract, facts, summary(issue, around, terms, contract.plans, account_key(terms.client)), said)
+
+
+def _first_week(contract: Contract, facts: Facts, postings: Iterable[Posting]) -> Week | None:
+    """Return the week in which the contract began: its first posting, else the day its account was made."""
+    days = [p.effective_on for p in postings]
+    if not days and facts.account is not None and facts.account.created_at is not None:
+        days = [local_day(facts.account.created_at, contract.terms.time_zone)]
+    return Week.of(min(days)) if days else None
+
+
+def _issue(contract: Contract, facts: Facts, made: Summary, said: Evaluation) -> None:
+    """Note a week and its lines; a line that a revision leaves out stays, with nothing on it."""
+    language = contract.language
+    record = replace(made.record, headline=made.headline.render(language.translate, language.show)[:255])
+    _put(facts.summaries.get(record.key), record, said)
+    for line in made.lines:
+        note = made.notes.get(line.key)
+        text = note.render(language.translate, language.show)[:255] if note is not None else None
+        _put(facts.lines.get(line.key), replace(line, note=text), said)
+    stays = {line.key for line in made.lines}
+    for line in facts.lines.values():
+        if line.summary == record.key and line.key not in stays and not line.deleted:
+            said.set(line, {"minutes": 0, "note": None})
+
+
+def _put(before: Record | None, record: Record, said: Evaluation) -> None:
+    if before is None:
+        said.created.append(record)
+    else:
+        said.set(before, {name: getattr(record, name) for name in field_names(type(record)) if name not in PEOPLES})
+
+
+PEOPLES = frozenset({"read_by_client", "client_comment"})
+"""Fields of a week that the client fills in."""
 
 
 def _touched(facts: Facts, record: str, keys: Iterable[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -243,3 +243,27 @@ def test_an_edit_in_the_org_while_we_work_is_not_overwritten(stage: Stage) -> No
     stage.sync()
     assert stage.shown("Maintenance_Estimate__c", estimate)["Client_Comment__c"] == "please wait"
     assert stage.runtime.store.conflicts("acme") == []
+
+
+def test_a_closed_week_is_issued_once_and_revised_when_late_work_arrives(stage: Stage) -> None:
+    stage.buy("flexi", 5)
+    case = stage.case(Maint_Category__c="Corrective")
+    stage.approve(stage.estimate(case, 360))
+    stage.log(case, 90, Category__c="Corrective")
+    settled(stage)
+    assert stage.rows("Weekly_Summary__c") == []
+    stage.later(days=7)
+    settled(stage)
+    [week] = stage.rows("Weekly_Summary__c")
+    assert (week["Iso_Week__c"], week["Revision__c"], week["Status__c"]) == ("2026-W47", 1, "Published")
+    assert (week["Opening_Hours__c"], week["Bought_Hours__c"], week["Minutes_Used__c"]) == (0.0, 40.0, 90)
+    assert (week["Balance_Hours__c"], week["Reserved_Hours__c"], week["Free_Hours__c"]) == (38.5, 4.5, 34.0)
+    work = [line for line in stage.rows("Weekly_Summary_Line__c") if line["Kind__c"] == "Work"]
+    assert [(line["Minutes__c"], line["Case__c"]) for line in work] == [(90, case)]
+    stage.log(case, 30, on=stage.today() - timedelta(days=5))
+    stage.sync()
+    stage.later(days=1)
+    settled(stage)
+    [week] = stage.rows("Weekly_Summary__c")
+    assert (week["Revision__c"], week["Status__c"], week["Minutes_Used__c"]) == (2, "Revised", 120)
+    assert week["Headline__c"].startswith("Revised by -0.50 h")
