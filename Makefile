@@ -53,7 +53,6 @@ simulate: venv ## seeded faults on the whole line (SEEDS=200, or SEEDS=17..17 to
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 generate: venv ## write every generated file again
-	$(BIN)/sfsync mapping generate
 	$(BIN)/sfsync metadata generate
 
 # Hashes and no index host: the lock is true wherever the packages come from. pip-compile's comments name paths, so they go.

@@ -16,6 +16,8 @@ from sfsync.errors import EXIT_CODES, Exit, SfsyncError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("sfsync.cli.demo:demo", "Watch sfsync do its job with real parts."),
+    "init": ("sfsync.cli.init:init", "Write a settings file and bring a store to the newest schema."),
+    "doctor": ("sfsync.cli.doctor:doctor", "Every precondition, each with the command that mends it."),
     "status": ("sfsync.cli.status:status", "One line an org: balance, last and next sync, what is at risk."),
     "plan": ("sfsync.cli.sync:plan", "Show what a sync would do, and stop."),
     "sync": ("sfsync.cli.sync:sync", "Bring orgs and store to agree."),

@@ -44,17 +44,18 @@ def show_settings(set_only: bool, as_json: bool) -> None:
 @as_json
 def validate(as_json: bool) -> None:
     """Check settings, mappings, plans, client overlays and key files; say everything that is wrong."""
-    problems = list(_problems())
+    found = list(problems())
     if as_json:
-        emit({"ok": not problems, "problems": problems})
+        emit({"ok": not found, "problems": found})
     else:
-        for problem in problems:
+        for problem in found:
             click.echo(problem)
-        talk(f"{len(problems)} wrong" if problems else "nothing wrong")
-    finish(Exit.CHECK_FAILED if problems else Exit.OK)
+        talk(f"{len(found)} wrong" if found else "nothing wrong")
+    finish(Exit.CHECK_FAILED if found else Exit.OK)
 
 
-def _problems() -> Iterator[str]:
+def problems() -> Iterator[str]:
+    """Yield everything that is wrong in settings, mappings, plans, overlays and key files, one sentence each."""
     from sfsync.mapping import load_client, load_mappings, load_plans
 
     try:

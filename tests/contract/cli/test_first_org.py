@@ -60,6 +60,9 @@ def test_a_new_org_is_connected_deployed_and_synced_and_the_second_sync_writes_n
     assert typed("metadata", "deploy", "acme", "--as", admin, "--json").json["components"] > 100
     assert typed("org", "test", "acme", "--json").json["ok"] is True
 
+    healthy = {one["name"]: one["level"] for one in typed("doctor", "--json").json["checks"]}
+    assert {healthy[f"acme {what}"] for what in ("login", "schema", "clock", "API calls")} == {"ok"}
+
     assert typed("packs", "buy", "acme", "--plan", "flexi", "--packs", "5", "--reference", "I-1").code == 0
     previewed = typed("plan", "acme", "--exit-code", "--json")
     assert previewed.code == 6
