@@ -78,7 +78,7 @@ def evaluate_case(
     policy = terms.policy
     key = _plan_key(terms, plans, previous, replan)
     if case.deleted or case.request is False or key is None or case.created_at is None:
-        return SlaOutcome(fields=NOT_APPLICABLE)
+        return SlaOutcome(fields=NOT_APPLICABLE, milestones=_dropped(previous, now))
     plan = plans.sla[key]
     findings: list[Finding] = []
     in_plan = channel_in_plan(case.origin, plan)
@@ -88,8 +88,16 @@ def evaluate_case(
                 _finding(case, "ChannelOutsidePlan", f"{case.origin} is no channel of {plan.name}.", "CHN-1")
             )
         if policy.channel_outside_plan == "no_clock":
-            return SlaOutcome(fields=NOT_APPLICABLE, findings=tuple(findings), channel_in_plan=False)
+            return SlaOutcome(
+                fields=NOT_APPLICABLE,
+                findings=tuple(findings),
+                milestones=_dropped(previous, now),
+                channel_in_plan=False,
+            )
     history = read_history(case, events, policy)
+    if not previous and len(history.status) == 1 and history.status[0].value not in policy.new_statuses:
+        said = f"Status {history.status[0].value} without a row of history: is the field's history tracked?"
+        findings.append(_finding(case, "HistoryMissing", said, "ACK-1"))
     stored = {(m.clock, m.cycle): m for m in previous}
     reckonings: list[Reckoning] = []
     clocks: list[tuple[Clock, Cycle]] = [("ack", cycle) for cycle in history.cycles]
@@ -156,6 +164,11 @@ def channel_in_plan(origin: str | None, plan: SlaPlan) -> bool | None:
         return None
     name = origin.strip().casefold()
     return _CHANNELS.get(name, name) in {channel.casefold() for channel in plan.channels}
+
+
+def _dropped(previous: Sequence[Milestone], now: datetime) -> tuple[Milestone, ...]:
+    """Return the recorded clocks of a case that has none any more: those that ran are stopped, unanswered."""
+    return tuple(m if m.met_at is not None else replace(m, met_at=now, paused_since=None) for m in previous)
 
 
 def _plan_key(terms: ClientTerms, plans: Plans, previous: Sequence[Milestone], replan: bool) -> str | None:

@@ -63,7 +63,9 @@ def acknowledgements(milestones: Iterable[Milestone]) -> Mapping[str, Acknowledg
 
 
 def _figures(priority: str, milestones: list[Milestone]) -> Acknowledgements:
-    answered = [m for m in milestones if m.met_at is not None]
+    # A clock that stopped without a figure belonged to a case that was deleted or is no request any more.
+    milestones = [m for m in milestones if m.met_at is None or m.used_seconds is not None or m.breached_at is not None]
+    answered = [m for m in milestones if m.used_seconds is not None]
     breached = [m for m in milestones if m.breached_at is not None]
     return Acknowledgements(
         priority=priority,

@@ -22,9 +22,9 @@ def scope(v: Vector) -> Mapping[str, Any]:
         return {category.value.lower(): len(names) for category, names in ACTIVITIES.items()}
     if v.has("resolve"):
         assert v.get("resolve") in {"funding", "all"}
-    plan, pack = v.get("plan"), v.get("pack")
+    plan, pack = v.get("plan", v.get("plans")), v.get("pack")
     plans = load_plans()
-    assert plan is None or plan in plans.sla
+    assert plan is None or set([plan] if isinstance(plan, str) else plan) <= plans.sla.keys()
     assert pack is None or pack in plans.packs
 
     def decided(work_type: str) -> Scope:
@@ -55,8 +55,12 @@ def scope(v: Vector) -> Mapping[str, Any]:
             "pack_minutes": 0 if one.funding == "included" else None,
         }
     rows = [decided(name) for name in asked]
+    fundings = [row.funding.value for row in rows]
+    together = isinstance(v.then.get("funding"), str) and len(set(fundings)) == 1
     return {
-        "funding": [row.funding.value for row in rows],
+        "funding": fundings[0] if together else fundings,
+        **{kind: [name for name, paid in zip(asked, fundings, strict=True) if paid == kind] for kind in set(fundings)},
+        "excluded": [name for name, paid in zip(asked, fundings, strict=True) if paid != "included"],
         "category": [row.category.value.lower() for row in rows],
         **{name: row.funding.value for name, row in zip(asked, rows, strict=True)},
     }

@@ -12,7 +12,7 @@ from sfsync.mapping import load_plans
 from sfsync.policy import ClientTerms, Plans, Policy, SlaPlan, Target, Window
 from sfsync.records import Case, CaseEvent, Milestone, Priority
 from sfsync.rules.calendar import Calendar
-from sfsync.rules.sla import SlaOutcome, channel_in_plan, evaluate_case
+from sfsync.rules.sla import SlaOutcome, channel_in_plan, evaluate_case, waive
 from sfsync.rules.sla_report import acknowledgements
 from tests.vectors.registry import Vector, area, instant
 
@@ -53,27 +53,34 @@ def calendar_named(
 ) -> Calendar:
     """Return a calendar of the vectors' meta, with holidays added or dropped."""
     data = meta["calendars"][name]
-    days = (set(data["holidays"]) | set(add)) - set(drop)
+    unknown = data.keys() - {"tz", "weekly", "holidays", "half_days"}
+    assert not unknown, f"calendar {name}: unknown keys {sorted(unknown)}"
+    days = (set(data.get("holidays", ())) | set(add)) - set(drop)
     return Calendar(
         {day: [Window(open=a, close=b) for a, b in windows] for day, windows in data["weekly"].items()},
         data["tz"],
         holidays={date.fromisoformat(day): "holiday" for day in days},
+        half_days={
+            date.fromisoformat(day): [Window(open=a, close=b) for a, b in windows]
+            for day, windows in data.get("half_days", {}).items()
+        },
         label=name,
     )
 
 
 class Covers(dict[str, Calendar]):
-    """The calendars of the meta by name, made when asked for; ``9-18`` means the Argentine one."""
+    """The calendars of the meta by name, made when asked for; ``9-18`` means that of the vector's country."""
 
-    def __init__(self, meta: Mapping[str, Any]) -> None:
+    def __init__(self, meta: Mapping[str, Any], country: str) -> None:
         super().__init__()
         self._meta = meta
+        self._country = country
 
     def get(self, name: str, default: Any = None) -> Any:
         return self[name]
 
     def __missing__(self, name: str) -> Calendar:
-        full = name if name in self._meta["calendars"] else f"AR-{name}"
+        full = name if name in self._meta["calendars"] else f"{self._country}-{name}"
         self[name] = calendar_named(full, self._meta)
         return self[name]
 
@@ -109,7 +116,7 @@ class Told:
 
     def __init__(self, v: Vector) -> None:
         self.v = v
-        self.covers = Covers(v.meta)
+        self.covers = Covers(v.meta, v.get("country", "AR"))
         self.clock = {"acknowledge": "ack", "ack": "ack", "resolution": "resolution", "resolve": "resolution"}[
             v.get("metric", "acknowledge")
         ]
@@ -196,7 +203,8 @@ class Told:
         statuses = self.policy.ack_pause_statuses if self.clock == "ack" else self.policy.resolution_pause_statuses
         pausing = (*statuses, "Waiting on Client")[0]
         for since, until in v.get("pauses", ()):
-            moves.append((self._time(since), pausing, "consultant"))
+            # Told as a stretch and not as an act: such a pause acknowledges nothing.
+            moves.append((self._time(since), pausing, "automation" if self.clock == "ack" else "consultant"))
             if until is not None:
                 moves.append((self._time(until), "New" if self.clock == "ack" else "Working", "client"))
         for key in ("resolved_at", "closed_at"):
@@ -250,7 +258,10 @@ def clock(v: Vector) -> Mapping[str, Any]:
         outcome = told.evaluate(now=max(instant(t) for t in ([sweeps] if isinstance(sweeps, str) else sweeps)))
     milestones = told.milestones(outcome)
     last = milestones[-1]
-    said |= figures(told, last, outcome)
+    reasons = [str(v.get(key)) for key in (*v.given, *v.when) if key.startswith("waive")]
+    if reasons:
+        last = waive(last, ", ".join(reasons))
+    said = {**figures(told, last, outcome), **said}
     said["cycles"] = len(milestones)
     if isinstance(v.then.get("cycles"), list):
         said["cycles"] = [{"n": m.cycle, **figures(told, m, outcome)} for m in milestones]
@@ -275,6 +286,7 @@ def figures(told: Told, m: Milestone, outcome: SlaOutcome) -> dict[str, Any]:
         "resolved_at": m.met_at,
         "elapsed_seconds": m.used_seconds,
         "breached": m.breached_at is not None,
+        "breach_flag": outcome.fields["breached"],
         "breached_at": m.breached_at,
         "over_by_seconds": over,
         "paused_cover_seconds": m.paused_seconds,

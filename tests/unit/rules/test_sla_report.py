@@ -39,6 +39,15 @@ def test_unanswered_cases_count_as_breached_or_waiting_and_never_in_the_mean() -
     assert acknowledgements([waiting])["P1"].compliance_pct is None
 
 
+def test_a_deleted_case_is_in_no_figure() -> None:
+    story = Story()
+    before = story.evaluate("24T11:00").milestones
+    story.case = replace(story.case, deleted=True)
+    dropped = story.evaluate("24T12:00", before).milestones
+    figures = acknowledgements([*dropped, *answered(30)])["P1"]
+    assert (figures.answered, figures.in_time, figures.waiting, figures.mean_minutes) == (1, 1, 0, 30)
+
+
 def test_a_waived_breach_is_counted_as_both() -> None:
     figures = acknowledgements([waive(Story().ack("24T15:00"), "agreed")])["P1"]
     assert (figures.breached, figures.waived) == (1, 1)

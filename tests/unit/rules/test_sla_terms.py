@@ -10,6 +10,7 @@ from sfsync.errors import PolicyError
 from sfsync.policy import ClientTerms
 from sfsync.rules.sla import NOT_APPLICABLE
 from tests.unit.rules.stories import (
+    RESOLVING,
     SILVER,
     ZONE,
     Story,
@@ -37,6 +38,29 @@ def test_a_case_that_is_no_request_or_is_deleted_has_no_clock() -> None:
         story = Story()
         story.case = replace(story.case, **change)
         assert story.evaluate().milestones == ()
+
+
+def test_the_clocks_of_a_deleted_case_stop_and_its_breaches_stay() -> None:
+    story = Story(RESOLVING).comment("24T15:00")
+    before = story.evaluate("24T16:00")
+    story.case = replace(story.case, deleted=True)
+    after = story.evaluate("24T17:00", before.milestones)
+    ack, resolution = after.milestones
+    assert ack == before.milestones[0]
+    assert ack.breached_at is not None
+    assert (resolution.met_at, resolution.used_seconds, resolution.breached_at) == (at("24T17:00"), None, None)
+    assert after.next_due_at is None
+    assert story.evaluate("25T17:00", after.milestones).milestones == after.milestones
+    story.case = replace(story.case, deleted=False)
+    assert story.evaluate("25T17:00", after.milestones).milestones[1].met_at is None
+
+
+def test_a_status_without_history_is_pointed_out_once() -> None:
+    story = Story()
+    story.case = replace(story.case, status="Working")
+    first = story.evaluate("24T11:00")
+    assert codes(first) == ["HistoryMissing"]
+    assert codes(story.evaluate("24T11:10", first.milestones)) == []
 
 
 def test_a_plan_that_does_not_exist_is_named() -> None:
