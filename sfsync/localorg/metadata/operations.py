@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sfsync.localorg.errors import ApiError
 from sfsync.localorg.metadata import answers, crud
 from sfsync.localorg.metadata.deploy import Deployment, DeployOptions, cancel, find, quick, start
-from sfsync.localorg.metadata.retrieve import listed, retrieve
+from sfsync.localorg.metadata.retrieve import Retrieval, listed, retrieve
 from sfsync.localorg.metadata.state import state_of
 from sfsync.localorg.xmltree import Element, leaf, leaves, node, rendered
 
@@ -98,13 +98,30 @@ def _retrieve(call: SoapCall) -> str:
     return node("result", leaf("done", False), leaf("id", made.id), leaf("state", "Queued"))
 
 
+def _retrieval(call: SoapCall, wanted: str) -> Retrieval | None:
+    return next((r for r in state_of(call.org).retrievals.values() if wanted in (r.id, r.id[:15])), None)
+
+
 def _check_retrieve(call: SoapCall) -> str:
     wanted = _id_of(call, "asyncProcessId", "id")
-    for known in state_of(call.org).retrievals.values():
-        if wanted in (known.id, known.id[:15]):
-            include = call.operation.flag("includeZip", True)
-            return node("result", answers.retrieve_result_xml(call.org, known, include_zip=include))
-    raise ApiError(404, "INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {wanted}")
+    known = _retrieval(call, wanted)
+    if known is None:
+        raise ApiError(404, "INVALID_CROSS_REFERENCE_KEY", f"invalid cross reference id: {wanted}")
+    include = call.operation.flag("includeZip", True)
+    return node("result", answers.retrieve_result_xml(call.org, known, include_zip=include))
+
+
+_STATES = {"Pending": "Queued", "InProgress": "InProgress", "Succeeded": "Completed", "SucceededPartial": "Completed"}
+
+
+def _check_status(call: SoapCall) -> str:
+    """The operation of old versions that one client still polls with, for deploys and retrieves alike."""
+    wanted = _id_of(call, "asyncProcessId", "id")
+    if _retrieval(call, wanted) is not None:
+        return node("result", leaf("done", True), leaf("id", wanted), leaf("state", "Completed"))
+    known = find(call.org, wanted)
+    state = _STATES.get(known.status, "Error")
+    return node("result", leaf("done", known.done), leaf("id", known.id), leaf("state", state))
 
 
 def _describe(_call: SoapCall) -> str:
@@ -153,6 +170,7 @@ def _rename(call: SoapCall) -> str:
 OPERATIONS: dict[str, Operation] = {
     "deploy": _deploy,
     "checkDeployStatus": _check_deploy,
+    "checkStatus": _check_status,
     "cancelDeploy": _cancel,
     "deployRecentValidation": _quick,
     "retrieve": _retrieve,
