@@ -1,4 +1,4 @@
-"""REST for single records and for what an org says about itself: versions, limits, describe, rows, replication.
+"""REST for single records: create, read, update, upsert and delete, by id and by external id.
 
 It may not know SQL beyond reading one row. It keeps one law: names are taken in any case and given back in theirs.
 """
@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from sfsync.localorg import formula, ids
-from sfsync.localorg.describe import global_describe, object_describe
-from sfsync.localorg.errors import ApiError, malformed_id, not_found, not_modelled
+from sfsync.localorg.describe import global_describe
+from sfsync.localorg.errors import ApiError, malformed_id, not_found
 from sfsync.localorg.face import (
-    JSON,
-    NEWEST,
-    OLDEST,
     Call,
     Response,
     Routes,
@@ -29,7 +24,7 @@ from sfsync.localorg.face import (
 from sfsync.localorg.records import Options, SaveResult
 from sfsync.localorg.schema import Field, SObject
 from sfsync.localorg.storage import quoted
-from sfsync.localorg.values import datetime_text, parse_datetime, rest_renderer
+from sfsync.localorg.values import rest_renderer
 
 if TYPE_CHECKING:
     from sfsync.localorg.access import Actor
@@ -37,137 +32,21 @@ if TYPE_CHECKING:
 
 routes = Routes()
 DATA = "/services/data/{version}"
-MOST_DAYS_UPDATED, MOST_DAYS_DELETED = 30, 15
-MOST_REPLICATED = 600_000
-_SEASONS = ("Winter", "Spring", "Summer")
 _ADDRESS_PARTS = ("city", "country", "geocodeAccuracy", "latitude", "longitude", "postalCode", "state", "street")
 
 
-# What the org says about itself
-
-
-def _label(version: int) -> str:
-    # v52 was Summer '21; there are three releases a year.
-    season, year = (version - 53) % 3, 22 + (version - 53) // 3
-    return f"{('Winter', 'Spring', 'Summer')[season]} '{year}"
-
-
-@routes.on("GET", "/services/data", "API versions", session=False, cost=0)
-def versions(call: Call) -> Response:
-    """List the versions, oldest first; no session is needed."""
-    return json_response(
-        [{"label": _label(n), "url": f"/services/data/v{n}.0", "version": f"{n}.0"} for n in range(OLDEST, NEWEST + 1)]
-    )
-
-
-@routes.on("GET", DATA, "Resources of a version")
-def resources(call: Call) -> Response:
-    """List the resources of a version."""
-    base = call.base
-    names = (
-        "sobjects",
-        "query",
-        "queryAll",
-        "composite",
-        "limits",
-        "actions",
-        "jobs",
-        "tooling",
-        "recent",
-        "metadata",
-        "process",
-    )
-    found = {name: f"{base}/{name}" for name in names}
-    identity = f"{call.world.login_url(call.request)}/id/{call.org.org_id}/{call.actor.user_id}"
-    return json_response(found | {"identity": identity})
-
-
-@routes.on("GET", DATA + "/limits", "Limits")
-def limits(call: Call) -> Response:
-    """Say how much of each allocation is left."""
-    org = call.org
-    total = org.daily_api_requests
-    untouched = {
-        "DailyBulkApiBatches": 15_000,
-        "DailyBulkV2QueryJobs": 10_000,
-        "DailyBulkV2QueryFileStorageMB": 976_562,
-        "DailyAsyncApexExecutions": 250_000,
-        "DailyGenericStreamingApiEvents": 10_000,
-        "DailyStreamingApiEvents": 10_000,
-        "DailyDeliveredPlatformEvents": 10_000,
-        "HourlyPublishedPlatformEvents": 50_000,
-        "DailyWorkflowEmails": 1_000,
-        "DataStorageMB": 1_024,
-        "FileStorageMB": 10_240,
-        "HourlyAsyncReportRuns": 1_200,
-        "HourlyDashboardRefreshes": 200,
-        "HourlyTimeBasedWorkflow": 500,
-        "MassEmail": 10,
-        "SingleEmail": 15,
-    }
-    answer: dict[str, Any] = {"DailyApiRequests": {"Max": total, "Remaining": max(0, total - org.spent())}}
-    answer |= {name: {"Max": most, "Remaining": most - org.used.get(name, 0)} for name, most in untouched.items()}
-    answer["PermissionSets"] = {"Max": 1_500, "Remaining": 1_499, "CreateCustom": {"Max": 1_000, "Remaining": 999}}
-    return json_response(answer)
-
-
-@routes.on("GET", DATA + "/limits/recordCount", "Approximate record counts")
-def record_count(call: Call) -> Response:
-    """Count the rows of objects; those without rows are left out."""
-    asked = call.request.query.get("sObjects")
-    names = [n.strip() for n in asked.split(",")] if asked else [o.name for o in call.actor.schema if o.queryable]
-    found = []
-    for name in sorted(names, key=str.lower):
-        sobject = call.actor.schema.get(name)
-        count = call.org.count(sobject.name) if sobject is not None else 0
-        if sobject is not None and count:
-            found.append({"count": count, "name": sobject.name})
-    return json_response({"sObjects": found})
-
-
-# Describe
-
-
-def _described(call: Call, key: str, build: Any) -> Response:
-    """Answer from the cache of this user's describes, or 304 when nothing changed since the client's copy."""
-    org = call.org
-    stamp = org.schema_changed_at
-    since = http_date(call.header("if-modified-since"))
-    if since is not None and stamp <= since:
-        return Response(304, b"", [("Last-Modified", formatdate(stamp, usegmt=True))])
-    cache_key = (call.actor.user_id, call.version, key)
-    found = org.describes.get(cache_key)
-    if found is None or found[0] != org.access_version:
-        body = orjson.dumps(build())
-        tag = '"' + hashlib.md5(body, usedforsecurity=False).hexdigest() + '"'
-        found = org.describes[cache_key] = (org.access_version, body, tag)
-    if found[2] in (call.header("if-none-match") or "").replace("-gzip", ""):
-        return Response(304, b"", [("ETag", found[2])])
-    headers = [("Content-Type", JSON), ("Last-Modified", formatdate(stamp, usegmt=True)), ("ETag", found[2])]
-    return Response(200, found[1], headers)
-
-
-@routes.on("GET", DATA + "/sobjects", "Describe global")
-def describe_global(call: Call) -> Response:
-    """Describe all objects briefly."""
-    return _described(call, "", lambda: global_describe(call.actor.schema, call.base))
-
-
-@routes.on("GET", DATA + "/sobjects/{object}/describe", "Describe an object")
-def describe(call: Call) -> Response:
-    """Describe one object fully."""
-    sobject = visible(call.actor, call.args["object"])
-    return _described(call, sobject.name, lambda: object_describe(call.actor.schema, sobject, call.base))
-
-
-@routes.on("GET", DATA + "/sobjects/{object}/describe/{part}", "Layouts and the like (refused)")
-@routes.on("GET", DATA + "/sobjects/{object}/describe/{part}/{id}", "Layouts and the like (refused)")
-def describe_part(call: Call) -> Response:
-    """Refuse layouts, compact layouts and approval layouts."""
-    raise not_modelled(f"describe/{call.args['part']} of {call.args['object']}")
-
-
 # Rows
+
+
+def http_date(text: str | None) -> int | None:
+    """Return the unix seconds of an HTTP date, or None."""
+    if not text:
+        return None
+    try:
+        found = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
 
 
 def visible(actor: Actor, name: str) -> SObject:
@@ -464,164 +343,6 @@ def delete_by(call: Call) -> Response:
     record_id = _one_match(call, sobject, external, call.args["value"])
     only(call.org.removal.delete(call.actor, [(sobject.name, record_id)]))
     return Response(204)
-
-
-# Replication
-
-
-def http_date(text: str | None) -> int | None:
-    """Return the unix seconds of an HTTP date, or None."""
-    if not text:
-        return None
-    try:
-        found = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
-        return None
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
-
-
-def _window(call: Call, most_days: int) -> tuple[SObject, int, int]:
-    sobject = visible(call.actor, call.args["object"])
-    if not sobject.replicateable:
-        raise ApiError(400, "INVALID_TYPE", f"entity {sobject.name} is not replicateable")
-    bounds = []
-    for name in ("start", "end"):
-        given = call.request.query.get(name)
-        found = None if given is None else parse_datetime(given.replace(" ", "+"))
-        if found is None:
-            raise ApiError(
-                400, "MALFORMED_QUERY" if given else "MISSING_ARGUMENT", f"{name}: a date and time is required: {given}"
-            )
-        bounds.append(found // 60 * 60)
-    start, end = bounds
-    now = call.org.now_seconds()
-    if end <= start:
-        raise ApiError(
-            400, "INVALID_REPLICATION_DATE", "endDate must be at least one minute greater than the startDate"
-        )
-    if start < now - most_days * 86_400:
-        raise ApiError(400, "INVALID_REPLICATION_DATE", f"startDate cannot be more than {most_days} days ago")
-    if start > now:
-        raise ApiError(400, "INVALID_REPLICATION_DATE", "startDate must not be in the future")
-    return sobject, start, end
-
-
-def latest_covered(org: LocalOrg, end: int) -> int:
-    """Return the instant up to which a window is complete: nothing older can still commit (facts 2.10)."""
-    bounds = [end, org.now_seconds()]
-    if org.storage.oldest_open is not None:
-        bounds.append(org.storage.oldest_open)
-    return min(bounds)
-
-
-@routes.on("GET", DATA + "/sobjects/{object}/updated", "Ids changed in a window")
-def updated(call: Call) -> Response:
-    """List the live records that changed in [start, end), and how far that is complete."""
-    sobject, start, end = _window(call, MOST_DAYS_UPDATED)
-    stamp = sobject.stamp_field or "CreatedDate"
-    rows = call.org.storage.rows(
-        f'SELECT "Id" FROM {quoted(sobject.name)} '
-        f'WHERE {quoted(stamp)} >= ? AND {quoted(stamp)} < ? AND "IsDeleted" = 0 '
-        f"LIMIT {MOST_REPLICATED + 1}",
-        (start, end),
-    )
-    found = [r[0] for r in rows]
-    _not_too_many(found)
-    call.org.random.shuffle(found)
-    return json_response({"ids": found, "latestDateCovered": datetime_text(latest_covered(call.org, end))})
-
-
-@routes.on("GET", DATA + "/sobjects/{object}/deleted", "Ids deleted in a window")
-def deleted(call: Call) -> Response:
-    """List the records deleted in [start, end), hard deletes too, and how far that is complete."""
-    sobject, start, end = _window(call, MOST_DAYS_DELETED)
-    rows = call.org.storage.rows(
-        'SELECT id, max(deleted_at) FROM "_deleted" WHERE object = ? AND deleted_at >= ? AND deleted_at < ? '
-        f"GROUP BY id LIMIT {MOST_REPLICATED + 1}",
-        (sobject.name, start, end),
-    )
-    _not_too_many(rows)
-    call.org.random.shuffle(rows)
-    earliest = max(call.org.log_begins_at, call.org.now_seconds() - MOST_DAYS_DELETED * 86_400)
-    return json_response(
-        {
-            "deletedRecords": [{"id": i, "deletedDate": datetime_text(at)} for i, at in rows],
-            "earliestDateAvailable": datetime_text(earliest),
-            "latestDateCovered": datetime_text(latest_covered(call.org, end)),
-        }
-    )
-
-
-def _not_too_many(found: list[Any]) -> None:
-    if len(found) > MOST_REPLICATED:
-        raise ApiError(400, "EXCEEDED_ID_LIMIT", f"more than {MOST_REPLICATED} ids; ask for a shorter window")
-
-
-# Actions
-
-
-@routes.on("POST", DATA + "/actions/standard/customNotificationAction", "Send a custom notification (journaled)")
-def notify(call: Call) -> Response:
-    """Accept notifications and keep them in the journal."""
-    answers = []
-    for wanted in call.json_object().get("inputs", []):
-        missing = [n for n in ("customNotifTypeId", "recipientIds", "title", "body") if not wanted.get(n)]
-        if missing:
-            message = f"Missing required input parameter: {missing[0]}"
-            problem = {"statusCode": "INVALID_API_INPUT", "message": message, "fields": []}
-            answers.append(
-                {
-                    "actionName": "customNotificationAction",
-                    "errors": [problem],
-                    "isSuccess": False,
-                    "outputValues": None,
-                }
-            )
-            continue
-        at = datetime.fromtimestamp(call.org.now_seconds(), UTC).isoformat()
-        call.org.journal.notifications.append({"at": at, "by": call.actor.user_id, **wanted})
-        answers.append(
-            {
-                "actionName": "customNotificationAction",
-                "errors": None,
-                "isSuccess": True,
-                "outputValues": {"SuccessMessage": "Your custom notification is processed successfully."},
-            }
-        )
-    failed = any(not a["isSuccess"] for a in answers)
-    return json_response(answers, 400 if failed else 200)
-
-
-_REFUSED = (
-    "search",
-    "parameterizedSearch",
-    "recent",
-    "analytics",
-    "chatter",
-    "wave",
-    "theme",
-    "tabs",
-    "appMenu",
-    "quickActions",
-    "process",
-    "knowledgeManagement",
-    "support",
-    "commerce",
-    "connect",
-    "consent",
-    "ui-api",
-    "event",
-    "licensing",
-)
-
-
-def _refuse(call: Call) -> Response:
-    raise not_modelled(f"{call.request.method} {call.request.path}")
-
-
-for _name in _REFUSED:
-    for _template in (f"{DATA}/{_name}", f"{DATA}/{_name}/{{remaining:rest}}"):
-        routes.on("GET POST PATCH PUT DELETE", _template, "refused")(_refuse)
 
 
 __all__ = [

@@ -34,7 +34,9 @@ log = logging.getLogger("sfsync.localorg")
 LOGIN_HOSTS = frozenset({"login.salesforce.com", "test.salesforce.com", "login.localhost", "test.localhost"})
 _MODULES = (
     "auth",
+    "about",
     "rest",
+    "replication",
     "query",
     "sobject_collections",
     "composite",
