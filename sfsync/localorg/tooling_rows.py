@@ -170,7 +170,7 @@ def filled(org: LocalOrg, actor: Actor, statement: str) -> Storage:
     return storage
 
 
-def _entities(org: LocalOrg, actor: Actor) -> Iterator[Row]:
+def _definitions(org: LocalOrg, actor: Actor) -> Iterator[Row]:
     for each in actor.schema:
         name = each.name
         kept = state_of(org).kept.get(("CustomObject", name))
@@ -370,7 +370,7 @@ def _layouts(org: LocalOrg, _actor: Actor) -> Iterator[Row]:
 
 
 _ROWS: dict[str, Callable[[LocalOrg, Actor], Iterator[Row]]] = {
-    "EntityDefinition": _entities,
+    "EntityDefinition": _definitions,
     "FieldDefinition": _fields,
     "CustomObject": _custom_objects,
     "CustomField": _custom_fields,
