@@ -264,7 +264,8 @@ class OrgSession:
         at = self.org_now()
         if kind == "text/csv" and answer.status_code < 300:
             return Answer(answer.status_code, answer.headers, content.decode("utf-8"), at)
-        if not content and answer.status_code in (201, 202, 204, 304):
+        silent = (201, 204, 304) if answer.request.method == "PUT" else (204, 304)
+        if not content and answer.status_code in silent:
             return Answer(answer.status_code, answer.headers, None, at)
         shown = content[:400].decode("utf-8", "replace")
         try:

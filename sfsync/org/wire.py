@@ -10,23 +10,27 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from email.errors import MissingHeaderBodySeparatorDefect
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
-from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.adapters import BaseAdapter
 
 from sfsync.clock import Clock
 from sfsync.errors import OrgError, OrgUnavailable, WrongOrg
 from sfsync.org import faults
+from sfsync.org.deadline import BoundedAdapter
 from sfsync.org.faults import OutcomeUnknown
 
 CONNECT_SECONDS = 10
 """Longest wait for a connection; nothing has been sent before it stands."""
 TOTAL_SECONDS = 120
 """Longest wait for a whole answer, however slowly it drips; Salesforce itself calls 20 s a long request."""
+STREAM_SECONDS = 3600
+"""Longest download of Bulk results; a silence of a minute inside it ends it sooner."""
 MAX_ANSWER = 64 * 1024 * 1024
 """Bytes of one JSON answer: five pages of 2,000 rows in a composite stay far below."""
 
@@ -50,13 +54,12 @@ class Wire(requests.Session):
         super().__init__()
         self.trust_env = False
         self.verify = str(ca_file) if ca_file else True
-        self.max_redirects = 0
         self._clock = clock
         self._host = ""
         self.authority: Authority | None = None
         self.heard: Callable[[requests.Response], None] = lambda _answer: None
         """Called with each answer's status and headers, before its body is read."""
-        transport = adapter or HTTPAdapter(pool_maxsize=4, max_retries=0)
+        transport = adapter or BoundedAdapter(clock)
         self.mount("https://", transport)
         self.mount("http://", transport)
 
@@ -66,6 +69,9 @@ class Wire(requests.Session):
         if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
             raise WrongOrg(f"{url} is not https", advice="an org is reached over https only")
         self._host = _origin(url)
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return None: an org that has moved is connected again, never followed (H16)."""
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send ``request`` within its deadline, with the current token; renew the token once if it is refused.
@@ -89,8 +95,8 @@ class Wire(requests.Session):
             if "X-SFDC-Session" in request.headers:
                 request.headers["X-SFDC-Session"] = token
         total = kwargs.pop("timeout", None)
-        total = float(total) if isinstance(total, int | float) else TOTAL_SECONDS
         streamed = bool(kwargs.get("stream"))
+        total = float(total) if isinstance(total, int | float) else (STREAM_SECONDS if streamed else TOTAL_SECONDS)
         until = self._clock.monotonic() + total
         kwargs |= {"timeout": (CONNECT_SECONDS, total), "allow_redirects": False, "proxies": {}, "stream": True}
         try:
@@ -99,6 +105,7 @@ class Wire(requests.Session):
             raise
         except requests.RequestException as bad:
             _raise_for(bad)
+        _check_head(answer)
         self.heard(answer)
         if not streamed:
             _take_content(answer, b"".join(self.drip(answer, until)))
@@ -129,6 +136,15 @@ class Wire(requests.Session):
 def _take_content(answer: requests.Response, content: bytes) -> None:
     answer._content = content
     answer._content_consumed = True  # type: ignore[attr-defined]
+
+
+def _check_head(answer: requests.Response) -> None:
+    """Raise OutcomeUnknown if the answer broke off before the empty line that ends its headers."""
+    original = getattr(answer.raw, "_original_response", None)
+    defects = getattr(getattr(original, "msg", None), "defects", ())
+    if any(isinstance(d, MissingHeaderBodySeparatorDefect) for d in defects):
+        answer.close()
+        raise OutcomeUnknown("the answer broke off inside its headers")
 
 
 def _check_length(answer: requests.Response) -> None:
