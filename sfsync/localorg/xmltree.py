@@ -69,12 +69,15 @@ class _Builder:
         self._parser = parser
         self._open: list[tuple[Element, list[str]]] = []
         self.root: Element | None = None
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text
-        parser.StartDoctypeDeclHandler = self._refuse
-        parser.EntityDeclHandler = self._refuse
-        parser.ProcessingInstructionHandler = self._refuse
+        for event, function in (
+            ("StartElement", self._start),
+            ("EndElement", self._end),
+            ("CharacterData", self._text),
+            ("StartDoctypeDecl", self._refuse),
+            ("EntityDecl", self._refuse),
+            ("ProcessingInstruction", self._refuse),
+        ):
+            setattr(parser, f"{event}Handler", function)
 
     def _place(self) -> tuple[int, int]:
         return self._parser.CurrentLineNumber, self._parser.CurrentColumnNumber + 1

@@ -117,11 +117,14 @@ class _Builder:
         self._parser = parser
         self._open: list[Element] = []
         self.root: Element | None = None
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text
-        parser.StartDoctypeDeclHandler = self._refuse_doctype
-        parser.ProcessingInstructionHandler = self._refuse_instruction
+        for event, function in (
+            ("StartElement", self._start),
+            ("EndElement", self._end),
+            ("CharacterData", self._text),
+            ("StartDoctypeDecl", self._refuse_doctype),
+            ("ProcessingInstruction", self._refuse_instruction),
+        ):
+            setattr(parser, f"{event}Handler", function)
 
     def _start(self, name: str, _attributes: dict[str, str]) -> None:
         namespace, _, tag = name.rpartition(" ")
