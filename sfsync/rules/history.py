@@ -105,7 +105,9 @@ def read_history(case: Case, events: Iterable[CaseEvent], policy: Policy) -> His
     )
     flag = _steps("paused", start, str(bool(case.paused)), rows, policy)
     acts = tuple(
-        Act(row.at, row.kind, row.by) for row in rows if row.kind in {"comment", "email"} and by_consultant(row, policy)
+        Act(max(row.at, start), row.kind, row.by)
+        for row in rows
+        if row.kind in {"comment", "email"} and by_consultant(row, policy)
     )
     cycles, closed_at, spans = _cycles(case, start, status, policy)
     return History(start, status, priority, flag, acts, cycles, closed_at, spans)

@@ -135,6 +135,13 @@ def test_rows_of_one_instant_follow_their_old_and_new_values() -> None:
     assert [row.new for row in ordered(story.rows)] == ["Working", "Closed"]
 
 
+def test_a_row_older_than_the_case_counts_from_its_beginning() -> None:
+    assert Story().status("24T09:59:58", "Working").ack().met_at == at("24T10:00")
+    assert Story().comment("24T09:59:58").ack().met_at == at("24T10:00")
+    paused = Story(RESOLVING).status("24T09:00", "Waiting on Client").status("24T11:00", "Working")
+    assert paused.resolution().paused_seconds == 3_600
+
+
 def test_equal_statuses_collapse() -> None:
     story = (
         Story(RESOLVING)
@@ -230,6 +237,27 @@ def test_a_breach_survives_a_downgrade_without_any_memory_of_it() -> None:
     story = Story(plan(P1=("8-20", 120), P3=("8-20", 240))).set("24T12:30", "priority", "P3")
     found = story.ack("24T13:00")
     assert (found.due_at, found.breached_at, found.priority) == (at("24T12:00"), at("24T12:00"), "P1")
+
+
+def test_a_change_in_the_last_second_in_time_still_counts() -> None:
+    two = plan(P1=("8-20", 120), P3=("8-20", 240))
+    assert Story(two).set("24T12:00", "priority", "P3").ack("24T13:00").due_at == at("24T14:00")
+    assert Story(two).set("24T12:00:01", "priority", "P3").ack("24T13:00").due_at == at("24T12:00")
+
+
+def test_a_mark_that_was_told_and_moved_is_not_asked_for_again() -> None:
+    story = Story(plan(P1=("8-20", 120), P3=("8-20", 240)))
+    told = story.evaluate("24T11:10")
+    assert [f.details["percent"] for f in told.findings] == [50]
+    moved = story.set("24T11:15", "priority", "P3").evaluate("24T11:20", told.milestones)
+    assert dict(moved.milestones[0].warn_at)[50] == at("24T12:00")
+    assert moved.next_due_at == at("24T13:00")
+
+
+def test_a_change_between_answer_and_due_time_touches_nothing() -> None:
+    story = Story(plan(P1=("8-20", 60), P3=("8-20", 240)), "P3", "24T09:00").comment("24T10:00")
+    before = story.ack()
+    assert story.set("24T10:30", "priority", "P1").ack() == before
 
 
 def test_a_change_after_the_answer_touches_nothing() -> None:
