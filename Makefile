@@ -11,7 +11,7 @@ SEEDS  ?= 200
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test house lint bench bench-localorg bench-fleet simulate lock generate wheel clean
+.PHONY: help venv demo test house lint bench bench-localorg bench-fleet simulate lock generate migration wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,10 @@ simulate: venv ## seeded faults on the whole line (SEEDS=200, or SEEDS=17..17 to
 
 generate: venv ## write every generated file again
 	$(BIN)/sfsync metadata generate
+
+migration: venv ## write the next step of the schema (MESSAGE="what changes"), then read it
+	$(BIN)/python -m sfsync.store.migrations $(MESSAGE)
+	$(BIN)/ruff format sfsync/store/migrations/versions
 
 # Hashes and no index host: the lock is true wherever the packages come from. pip-compile's comments name paths, so they go.
 lock: venv ## resolve and pin again (ARGS=--upgrade)

@@ -32,9 +32,9 @@ def config(connection: Connection | None = None) -> Config:
 
 def head() -> str:
     """Return the name of the newest step."""
-    newest = ScriptDirectory.from_config(config()).get_current_head()
-    assert newest is not None
-    return newest
+    name = newest()
+    assert name is not None
+    return name
 
 
 def current(connection: Connection) -> str | None:
@@ -86,11 +86,11 @@ def differences(connection: Connection) -> list[str]:
     return [str(found) for found in compare_metadata(context, metadata)]
 
 
+def newest() -> str | None:
+    """Return the name of the newest step; None before there is one."""
+    return ScriptDirectory.from_config(config()).get_current_head()
+
+
 def write_step(connection: Connection, message: str) -> None:
     """Write a new migration module from the differences between an up-to-date database and the tables of the code."""
-    command.revision(config(connection), message, rev_id=f"{int(head_or_zero()) + 1:04d}", autogenerate=True)
-
-
-def head_or_zero() -> str:
-    """Return the newest step, or 0000 before there is one."""
-    return ScriptDirectory.from_config(config()).get_current_head() or "0000"
+    command.revision(config(connection), message, rev_id=f"{int(newest() or 0) + 1:04d}", autogenerate=True)

@@ -50,6 +50,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("sfsync/store/", "cursor"): "psycopg and the DB-API call it so",
     ("tests/contract/store/", "cursor"): "psycopg and the DB-API call it so",
     ("sfsync/localorg/", "entity"): "Salesforce's own metadata object is EntityDefinition",
+    ("sfsync/localorg/", "entities"): "Salesforce's own metadata object is EntityDefinition",
     ("sfsync/localorg/", "sandbox"): "the real kind of org: Organization.IsSandbox",
     ("sfsync/org/", "sandbox"): "the real kind of org: Organization.IsSandbox",
     ("sfsync/localorg/", "cursor"): "Salesforce calls a query's place in its results a cursor",

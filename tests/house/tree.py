@@ -106,8 +106,11 @@ def definitions(module: Module) -> Iterator[tuple[str, int]]:
             yield node.name, node.lineno
         elif isinstance(node, ast.arg):
             yield node.arg, node.lineno
-        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
-            yield (node.id if isinstance(node, ast.Name) else node.attr), node.lineno
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id, node.lineno
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            if dotted(node.value) in ("self", "cls"):  # what is set on somebody else's object has their name
+                yield node.attr, node.lineno
         elif isinstance(node, ast.alias) and node.asname:
             yield node.asname, node.lineno
 
