@@ -19,6 +19,18 @@ _EPOCH = date(1970, 1, 1)
 _REMEMBERED = 100_000
 
 
+class _Days(dict[int | None, str | None]):
+    """Days since 1970 to dates, made when first asked for."""
+
+    def __missing__(self, day: int) -> str:
+        text = (_EPOCH + timedelta(days=day)).isoformat()
+        self[day] = text
+        return text
+
+
+_DAYS = _Days({None: None})
+
+
 class _Instants(dict[int | None, str | None]):
     """Unix seconds to the text of an instant, made when first asked for and forgotten when there are too many."""
 
@@ -26,17 +38,13 @@ class _Instants(dict[int | None, str | None]):
         super().__init__({None: null})
         self.suffix = suffix
         self.null = null
-        self.days: dict[int, str] = {}
 
     def __missing__(self, seconds: int) -> str:
         if len(self) > _REMEMBERED:
             self.clear()
             self[None] = self.null
         day, second = divmod(seconds, 86_400)
-        date_text = self.days.get(day)
-        if date_text is None:
-            date_text = self.days[day] = (_EPOCH + timedelta(days=day)).isoformat()
-        text = f"{date_text}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}{self.suffix}"
+        text = f"{_DAYS[day]}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}{self.suffix}"
         self[seconds] = text
         return text
 
@@ -81,7 +89,12 @@ class Shape:
 
 def compile_rest(shape: Shape, version: str, width: int) -> RestRenderer:
     """Return a function from rows of ``width`` cells (and the children of each slot, by parent id) to REST records."""
-    names: dict[str, Any] = {"instants": _REST_INSTANTS, "booleans": _REST_BOOLEANS, "address": _address}
+    names: dict[str, Any] = {
+        "instants": _REST_INSTANTS,
+        "days": _DAYS,
+        "booleans": _REST_BOOLEANS,
+        "address": _address,
+    }
     base = f"/services/data/v{version}/sobjects/"
     body = _Source(names, base).object(shape)
     rest: RestRenderer = _function(f"lambda rows, kids: [{body} for {_cells(width)} in rows]", names)
@@ -172,6 +185,8 @@ class _Source:
             return f"booleans[{value}]"
         if leaf.kind == "datetime":
             return f"instants[{value}]"
+        if leaf.kind == "day":
+            return f"days[{value}]"
         if leaf.kind in ("address", "location"):
             cells = ", ".join(f"({key!r}, c{index})" for key, index in leaf.parts)
             return f"address(({cells},))"

@@ -18,6 +18,7 @@ from sfsync.localorg.soql.tree import Value
 ID_TYPES = frozenset({"id", "reference"})
 NUMBER_TYPES = frozenset({"int", "double", "currency", "percent"})
 _EXACT = 2**53
+_EPOCH = date(1970, 1, 1)
 _WANTED = {
     "boolean": ("boolean",),
     "int": ("number",),
@@ -25,10 +26,18 @@ _WANTED = {
     "percent": ("number",),
     "currency": ("number", "currency"),
     "date": ("date", "period"),
+    "day": ("date", "period"),
     "datetime": ("datetime", "period"),
     "time": ("time",),
 }
-_SHOWN = {"datetime": "dateTime", "reference": "id", "picklist": "string", "textarea": "string", "combobox": "string"}
+_SHOWN = {
+    "datetime": "dateTime",
+    "day": "date",
+    "reference": "id",
+    "picklist": "string",
+    "textarea": "string",
+    "combobox": "string",
+}
 
 Scalar = str | int | float
 
@@ -70,6 +79,8 @@ class Literals:
             return self._number(value)
         if kind == "date":
             return self._date(value)
+        if kind == "day":
+            return self._day_number(value)
         if kind == "datetime":
             return self._datetime(value)
         if kind == "time":
@@ -99,6 +110,12 @@ class Literals:
             return self._day(value).isoformat()
         first, after = self._period(value)
         return Range(first.isoformat(), after.isoformat())
+
+    def _day_number(self, value: Value) -> Scalar | Range:
+        if value.kind == "date":
+            return (self._day(value) - _EPOCH).days
+        first, after = self._period(value)
+        return Range((first - _EPOCH).days, (after - _EPOCH).days)
 
     def _datetime(self, value: Value) -> Scalar | Range:
         if value.kind == "datetime":

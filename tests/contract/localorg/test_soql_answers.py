@@ -235,6 +235,11 @@ def test_an_alias_of_the_object_or_of_a_parent_may_qualify_fields(world: World) 
         ("Starts__c > 2026-11-20", ["P1"]),
         ("(Name = 'P1' OR Name = 'P2') AND (Hours__c > 5 OR Level__c = 's')", ["P1", "P2"]),
         ("CALENDAR_YEAR(CreatedDate) = 2025", ["P4"]),
+        ("DAY_ONLY(CreatedDate) < LAST_MONTH", ["P4"]),
+        ("(Hours__c > 2 OR (Hours__c = 2 AND Name > 'P2'))", ["P1", "P3"]),
+        ("(Hours__c < 2 OR (Hours__c = 2 AND Name > 'P2') OR Hours__c = null)", ["P2", "P3", "P4"]),
+        ("(Starts__c < YESTERDAY OR (Starts__c <= TODAY AND Hours__c > 5))", ["P1", "P3"]),
+        ("(CreatedDate > 2026-11-21T08:00:00Z OR (CreatedDate = TODAY AND Name > 'P1'))", ["P2", "P3"]),
         ("DAY_ONLY(CreatedDate) = 2026-11-21", ["P1", "P2"]),
         ("Owner.Type = 'User'", ["P1"]),
         ("Owner.Name = 'GUY SMILEY'", ["P1"]),
@@ -438,6 +443,23 @@ def test_instants_can_be_grouped_by_calendar_units_in_utc_or_in_the_users_zone(w
     parts = ", ".join(f"{name}(CreatedDate)" for name in names)
     (record, *_) = world.ask(f"SELECT {parts}, COUNT(Id) FROM Pack__c WHERE Name = 'P1' GROUP BY {parts}")
     assert [record[f"expr{n}"] for n in range(5)] == [4, 7, 7, 47, 1]
+
+
+def test_days_before_1970_are_grouped_like_others() -> None:
+    made = World()
+    for seconds in (-1, -86_400, -86_401, 0, None):
+        made.add("Account", Name="x", CreatedDate=seconds)
+    found = made.ask("SELECT DAY_ONLY(CreatedDate) d, COUNT(Id) n FROM Account GROUP BY DAY_ONLY(CreatedDate)")
+    assert {r["d"]: r["n"] for r in found} == {"1969-12-31": 2, "1969-12-30": 1, "1970-01-01": 1, None: 1}
+
+
+def test_the_next_rows_behind_a_stamp_and_id_are_found_by_index() -> None:
+    made = World()
+    stamp_at = "2026-11-21T20:00:00Z"
+    where = f"(SystemModstamp > {stamp_at} OR (SystemModstamp = {stamp_at} AND Id > '500AA0000000001'))"
+    plan = soql.compile_soql(f"SELECT Id FROM Case WHERE {where} ORDER BY SystemModstamp, Id LIMIT 10", made.view)
+    steps = made.storage.db.execute(f"EXPLAIN QUERY PLAN {plan.rows_sql()}", plan.parameters).fetchall()
+    assert [step[3] for step in steps] == ['SEARCH q_a0 USING INDEX Case stamp (SystemModstamp>?)']
 
 
 # Pages and permissions
