@@ -133,11 +133,7 @@ class View:
         """Look at the story as told, at ``now``."""
         self.intake, self.replay, self.now = intake, replay, now
         self.today = local_day(now, intake.terms.time_zone)
-        self.open_estimates = [
-            key
-            for key, estimate in intake.estimates.items()
-            if estimate.status in (EstimateStatus.SENT, EstimateStatus.QUESTION) and not estimate.deleted
-        ]
+        self.open_estimates = intake.open_estimates
 
     def open_until(self) -> Iterator[date]:
         """Yield the last day of each estimate that can still be decided."""
@@ -153,7 +149,7 @@ class View:
         replay = self.replay
         free, held = sum(replay.free.values()), sum(replay.held.values())
         overdraft = 0
-        uncovered = sum(replay.uncovered.values())
+        uncovered = replay.totals.get("uncovered", 0)
         if self.intake.policy.overdraw == "negative":
             overdraft = min(uncovered, self.intake.policy.overdraw_limit_minutes)
         ends = [
@@ -167,7 +163,7 @@ class View:
             reserved_minutes=held,
             available_minutes=available,
             uncovered_minutes=uncovered - overdraft,
-            waiting_minutes=sum(sum(each.values()) for each in replay.waiting.values() if each),
+            waiting_minutes=replay.totals.get("waiting", 0),
             waiting_estimates=sum(self._status(self.intake.estimates[key])[0] == "Sent" for key in self.open_estimates),
             next_expiry_on=min(ends, default=None),
             low_balance=available < self.intake.policy.low_balance_minutes,

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 from sfsync.policy import ClientTerms, Plans, Policy
 from sfsync.records import Case, Estimate, EstimateStatus, Pack, PackStatus, Posting, TimeEntry
 from sfsync.rules import rounding
+from sfsync.rules.postings import ACT
 from sfsync.rules.validity import Lot, lot_of
 from sfsync.rules.weeks import local_day, start_of_day
 
@@ -23,10 +24,7 @@ V = TypeVar("V")
 INCLUDED, PACK, QUOTE = "included", "pack", "quote"
 """How a case is paid for (SCP-1..3)."""
 
-ACT = "act:"
-"""Start of the source of a posting a person made (refund, transfer, adjustment): kept, never derived."""
-
-SENT_ONCE = frozenset(EstimateStatus) - {EstimateStatus.DRAFT}
+WAITING = frozenset({EstimateStatus.SENT, EstimateStatus.QUESTION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +133,8 @@ class Intake:
     closings: dict[str, Closing] = field(default_factory=dict)
     entries_of: dict[str, set[str]] = field(default_factory=dict)
     estimates_of: dict[str, set[str]] = field(default_factory=dict)
+    open_estimates: set[str] = field(default_factory=set)
+    """Estimates that wait for the client, whatever their day."""
     corrections_of: dict[str, set[str]] = field(default_factory=dict)
     days: dict[tuple[str, date], set[str]] = field(default_factory=dict)
     """(consultant, day) to the entries that say so; an entry without a consultant stands alone."""
@@ -264,6 +264,10 @@ class Intake:
         if estimate is not None:
             self.estimates_of[estimate.case or ""].add(key)
         _put(self.estimates, key, estimate)
+        if estimate is not None and estimate.status in WAITING and not estimate.deleted:
+            self.open_estimates.add(key)
+        else:
+            self.open_estimates.discard(key)
         return siblings
 
     def _decision(self, estimate: Estimate) -> Decision | None:

@@ -14,18 +14,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from sfsync.policy import ClientTerms, Plans
 from sfsync.records import Case, Estimate, Finding, Pack, PackStatus, Posting, PostingKind, TimeEntry
 from sfsync.rules import figures
 from sfsync.rules.figures import AccountFigures, CaseFigures, EntryOutcome, EstimateOutcome, PackFigures
-from sfsync.rules.intake import ACT, Event, Intake, LedgerFacts, acts_of
-from sfsync.rules.postings import Line, Standing, Target, difference, standing
+from sfsync.rules.intake import Event, Intake, LedgerFacts, acts_of
+from sfsync.rules.postings import ACT, Line, Standing, Target, difference, standing
 from sfsync.rules.replay import Replay
 from sfsync.rules.validity import COURTESY
-from sfsync.rules.weeks import end_of_day, local_day
+from sfsync.rules.weeks import end_of_day, local_day, start_of_day
 
 __all__ = ["Book", "LedgerFacts", "LedgerOutcome", "move", "settle"]
 
@@ -172,10 +172,13 @@ class Book:
         if dated:
             self.change(packs=dated)
         while True:
+            first = not self._standing
             self._tell(now, touched)
             targets = self._targets(touched)
-            corrected = self._corrected(targets)
+            corrected = {} if first else self._corrected(targets)
             new = difference(self._standing, targets, now)
+            if first:
+                new = self._as_it_happened(new, now)
             self._absorb(standing(new, self._standing))
             self.intake.drawn |= {p.pack for p in new if _draws(p)}
             postings += new
@@ -211,17 +214,15 @@ class Book:
         self._note(first, touched)
 
     def _note(self, first: Event, touched: _Touched) -> None:
+        """Note what the events from ``first`` on have written."""
         replay = self.replay
-        by_case = {id(values) for values in (replay.approved, replay.used, replay.closed_on, replay.approval)}
-        shares, rulings = id(replay.shares), id(replay.rulings)
-        for values, key in replay.changed_since(first):
-            which = id(values)
-            if which == shares:
-                touched.entries.add(key)
-            elif which in by_case:
-                touched.cases.add(key)
-            elif which == rulings:
-                touched.estimates.add(key)
+        notes = {id(replay.shares): touched.entries, id(replay.rulings): touched.estimates}
+        for values in (replay.approved, replay.used, replay.closed_on, replay.approval):
+            notes[id(values)] = touched.cases
+        for values, key, _ in replay.written_since(first):
+            note = notes.get(id(values))
+            if note is not None:
+                note.add(key)
 
     # posting
 
@@ -282,6 +283,23 @@ class Book:
         places = sorted(fixed, key=lambda place: (lots[place[0]].burn_key(valid[place[0]]), place[1]))
         lines = (Line(lot, -fixed[lot, day], day, PostingKind.ADJUSTMENT, case, category) for lot, day in places)
         return Target(tuple(lines), "fixed price")
+
+    def _as_it_happened(self, new: list[Posting], now: datetime) -> list[Posting]:
+        """Book each posting of a first settling at the instant of what caused it, in that order.
+
+        A client taken over with a history, or read again after the store was lost, has its past where it was:
+        past balances can be asked for, and weeks long closed are not taken for news (WK-5).
+        """
+        zone, lots, shares = self.terms.time_zone, self.intake.lots, self.replay.shares
+
+        def happened_at(p: Posting) -> datetime:
+            if p.source in lots:
+                return start_of_day(p.effective_on, zone)
+            share = shares.get(p.source)
+            return end_of_day(p.effective_on, zone) if share is None else share.legs[p.leg].at
+
+        booked = [replace(p, booked_at=min(now, happened_at(p))) for p in new]
+        return sorted(booked, key=lambda p: p.booked_at)
 
     def _absorb(self, stands: Mapping[str, Standing]) -> None:
         for source, each in stands.items():
@@ -392,9 +410,7 @@ class Book:
             estimates=shown_estimates,
             packs=packs,
             account=account,
-            reservations={
-                case: {lot: parts[lot] for lot in sorted(parts)} for case, parts in replay.parts.items() if parts
-            },
+            reservations={case: {lot: parts[lot] for lot in sorted(parts)} for case, parts in replay.parts.items()},
             findings=tuple(view.findings(sorted(entries), sorted(cases), shown_estimates, packs, given)),
             next_due_at=self._next_due_at(view, now),
         )

@@ -17,8 +17,8 @@ from sfsync.records import Posting, PostingKind
 GENESIS = "0" * 64
 """What the first posting of a client is chained to."""
 
-FALLS = frozenset({PostingKind.CONSUME, PostingKind.EXPIRE, PostingKind.REFUND})
-RISES = frozenset({PostingKind.PURCHASE, PostingKind.COURTESY, PostingKind.EXPIRE_REVERSAL})
+ACT = "act:"
+"""Start of the source of a posting a person made: a fact like any record, kept and never derived."""
 
 
 class Line(NamedTuple):
@@ -162,6 +162,27 @@ class _Post:
         )
         self.leg += 1
         return posting
+
+
+def act(
+    name: str, kind: PostingKind, minutes: Mapping[str, int], *, on: date, now: datetime, reason: str
+) -> list[Posting]:
+    """Return the postings of something a person decided: pack to signed minutes (REF-1).
+
+    ``name`` is unique to the act. A refund takes, a transfer sums to zero, an adjustment does either; anything
+    else raises ``ValueError``, as does an act without a reason.
+    """
+    total = sum(minutes.values())
+    lawful = {
+        PostingKind.REFUND: all(each < 0 for each in minutes.values()),
+        PostingKind.TRANSFER: total == 0,
+        PostingKind.ADJUSTMENT: True,
+    }
+    if not lawful.get(kind, False) or not minutes or not all(minutes.values()) or not reason:
+        raise ValueError(f"{kind.value} of {dict(minutes)} for {reason!r} is not an act a person may post")
+    lines = [Line(pack, each, on, kind) for pack, each in sorted(minutes.items(), key=lambda item: -item[1])]
+    post = _Post(f"{ACT}{name}", 1, now, reason)
+    return [post(line) for line in lines]
 
 
 # balances

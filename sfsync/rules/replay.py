@@ -7,8 +7,8 @@ allocation; to learn something late is to go back and tell the story again from 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
-from datetime import date, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from sfsync.records import Priority
@@ -23,6 +23,8 @@ class Leg(NamedTuple):
     pack: str
     minutes: int
     effective_on: date
+    at: datetime
+    """The instant of the event that drew them."""
 
 
 class Share(NamedTuple):
@@ -86,6 +88,9 @@ class Replay:
         """Approval that exceeds what is available to its shortage (APR-4)."""
         self.rulings: dict[str, Ruling] = {}
         self.shares: dict[str, Share] = {}
+        self.totals: dict[str, int] = {}
+        """``waiting`` and ``uncovered`` minutes of all entries."""
+        self._at = datetime.min.replace(tzinfo=UTC)
         self._journal: list[tuple[dict[Any, Any], Any, Any]] | None = [] if remember else None
         self._marks: list[int] = []
         self._told: list[Event] = []
@@ -109,6 +114,7 @@ class Replay:
             if journal is not None:
                 self._marks.append(len(journal))
                 self._told.append(event)
+            self._at = event.at
             self._tell[event.rank](event)
 
     @property
@@ -133,14 +139,12 @@ class Replay:
             del self._told[position:], self._marks[position:]
         return taken
 
-    def changed_since(self, first: Event) -> Iterator[tuple[dict[Any, Any], Any]]:
-        """Yield (mapping, key) of everything written by ``first`` and the events after it."""
+    def written_since(self, first: Event) -> list[tuple[dict[Any, Any], Any, Any]]:
+        """Return (mapping, key, value before) of everything written by ``first`` and the events after it."""
         journal = self._journal
         assert journal is not None, "this replay does not remember"
         position = bisect_left(self._told, first)
-        if position < len(self._told):
-            for values, key, _ in journal[self._marks[position] :]:
-                yield values, key
+        return journal[self._marks[position] :] if position < len(self._told) else []
 
     def _set(self, values: dict[Any, Any], key: Any, value: Any) -> None:
         """Write one value; None removes it."""
@@ -157,6 +161,29 @@ class Replay:
     def _add(self, values: dict[Any, int], key: Any, minutes: int) -> None:
         """Add minutes; a sum of zero is removed."""
         self._set(values, key, values.get(key, 0) + minutes or None)
+
+    def _inner(self, values: dict[str, dict[Any, int]], key: str) -> dict[Any, int]:
+        """Return the inner mapping of a key, made if need be."""
+        inner = values.get(key)
+        if inner is None:
+            inner = {}
+            self._set(values, key, inner)
+        return inner
+
+    def _add_inner(self, values: dict[str, dict[str, int]], key: str, inner_key: str, minutes: int) -> None:
+        """Add minutes in an inner mapping; one that becomes empty goes."""
+        inner = self._inner(values, key)
+        self._add(inner, inner_key, minutes)
+        if not inner:
+            self._set(values, key, None)
+
+    def _add_waiting(self, work: Work, minutes: int) -> None:
+        self._add_inner(self.waiting, work.case, work.key, minutes)
+        self._add(self.totals, "waiting", minutes)
+
+    def _add_uncovered(self, key: str, minutes: int) -> None:
+        self._add(self.uncovered, key, minutes)
+        self._add(self.totals, "uncovered", minutes)
 
     def _touch(self, case: str) -> None:
         """Note that a case's reservation changed, though nothing was decided or worked on it."""
@@ -211,11 +238,11 @@ class Replay:
         """Let every reservation on a pack go: its minutes expire on ``day`` (EXP-3)."""
         if not self.held.get(lot):
             return
-        for case, parts in self.parts.items():
+        for case, parts in list(self.parts.items()):
             minutes = parts.get(lot)
             if minutes:
                 self._touch(case)
-                self._set(parts, lot, None)
+                self._add_inner(self.parts, case, lot, -minutes)
                 self._add(self.held, lot, -minutes)
                 self._add(self.pool.setdefault(lot, {}), day, minutes)
         self._use_free_minutes(day)
@@ -244,7 +271,7 @@ class Replay:
             taken = min(missing, self.parts[case].get(lot, 0))
             if taken:
                 self._touch(case)
-                self._add(self.parts[case], lot, -taken)
+                self._add_inner(self.parts, case, lot, -taken)
                 self._add(self.held, lot, -taken)
                 missing -= taken
         for work in sorted(self.intake.works.values(), key=lambda w: (w.posted_at, w.key), reverse=True):
@@ -262,7 +289,7 @@ class Replay:
             undrawn += taken
             if leg.minutes > taken:
                 legs.append(leg._replace(minutes=leg.minutes - taken))
-        self._add(self.uncovered, work.key, undrawn)
+        self._add_uncovered(work.key, undrawn)
         self._set(self.shares, work.key, share._replace(legs=tuple(legs), uncovered=share.uncovered + undrawn))
         return undrawn
 
@@ -292,7 +319,7 @@ class Replay:
         for key in list(self.waiting.get(case, ())):
             share = self.shares[key]
             self._set(self.shares, key, share._replace(waiting=0, refused=share.refused + share.waiting))
-            self._set(self.waiting[case], key, None)
+            self._add_waiting(self.intake.works[key], -share.waiting)
 
     def _fund(self, decision: Decision, day: date) -> bool:
         """Reserve an approval in burn order and let what waits draw on it, or note the shortage (APR-1, APR-4)."""
@@ -306,12 +333,11 @@ class Replay:
             self._set(self.rulings, decision.key, Ruling("insufficient_balance", need - available, available))
             return False
         self._set(self.unfunded, decision.key, None)
-        parts = self.parts.setdefault(case, {})
         for lot in lots:
             taken = min(need, self.free.get(lot, 0))
             if taken:
                 self._add(self.free, lot, -taken)
-                self._add(parts, lot, taken)
+                self._add_inner(self.parts, case, lot, taken)
                 self._add(self.held, lot, taken)
                 need -= taken
         self._set(self.approved, case, approved)
@@ -324,7 +350,7 @@ class Replay:
             share = self.shares[work.key]
             minutes = share.waiting if room is None else min(room, share.waiting)
             legs, uncovered = self._pay(work, minutes)
-            self._add(self.waiting[case], work.key, -minutes)
+            self._add_waiting(work, -minutes)
             self._share(work, share, legs, uncovered, share.waiting - minutes)
         if case in self.closed_on:
             self._release(case, day)
@@ -334,7 +360,7 @@ class Replay:
         """Return how far the balance may still go below zero (X-15)."""
         if self.policy.overdraw != "negative":
             return 0
-        return max(0, self.policy.overdraw_limit_minutes - sum(self.uncovered.values()))
+        return max(0, self.policy.overdraw_limit_minutes - self.totals.get("uncovered", 0))
 
     def _room(self, work: Work) -> int | None:
         """Return how many minutes of an entry the client has said yes to; None: it need not say anything."""
@@ -364,12 +390,12 @@ class Replay:
         minutes = work.billed if room is None else min(room, work.billed)
         legs, uncovered = self._pay(work, minutes)
         if minutes < work.billed:
-            self._add(self.waiting.setdefault(work.case, {}), work.key, work.billed - minutes)
+            self._add_waiting(work, work.billed - minutes)
         self._share(work, Share(), legs, uncovered, work.billed - minutes)
 
     def _share(self, work: Work, before: Share, legs: list[Leg], uncovered: int, waiting: int) -> None:
         if uncovered:
-            self._add(self.uncovered, work.key, uncovered)
+            self._add_uncovered(work.key, uncovered)
         counted = sum(leg.minutes for leg in legs) + uncovered
         if counted:
             self._add(self.used, work.case, counted)
@@ -394,7 +420,7 @@ class Replay:
     def _legs(self, work: Work, drawn: dict[str, int]) -> list[Leg]:
         """Return one leg a pack; effective on the day of the work, or of the purchase that came after it (OVR-1)."""
         lots = self.intake.lots
-        return [Leg(lot, taken, max(work.worked_on, lots[lot].activated_on)) for lot, taken in drawn.items()]
+        return [Leg(lot, taken, max(work.worked_on, lots[lot].activated_on), self._at) for lot, taken in drawn.items()]
 
     def _pay_from_parts(self, case: str, left: int, drawn: dict[str, int]) -> int:
         parts = self.parts.get(case)
@@ -403,7 +429,7 @@ class Replay:
         for lot in sorted(parts, key=self._place):
             taken = min(left, parts[lot])
             if taken:
-                self._add(parts, lot, -taken)
+                self._add_inner(self.parts, case, lot, -taken)
                 self._add(self.held, lot, -taken)
                 drawn[lot] = drawn.get(lot, 0) + taken
                 left -= taken
@@ -487,7 +513,7 @@ class Replay:
             left = self._pay_in_burn_order(work, wanted, drawn, bought)
             if left < wanted:
                 share = self.shares[work.key]
-                self._set(self.uncovered, work.key, left or None)
+                self._add_uncovered(work.key, left - wanted)
                 legs = (*share.legs, *self._legs(work, drawn))
                 self._set(self.shares, work.key, share._replace(legs=legs, uncovered=left))
         decisions = [self.intake.decisions[key] for key in self.unfunded]
@@ -496,9 +522,9 @@ class Replay:
             if in_time and decision.key in self.unfunded:
                 self._fund(decision, day)
 
-    def _oldest_first(self, keys: object) -> list[Work]:
+    def _oldest_first(self, keys: Iterable[str]) -> list[Work]:
         works = self.intake.works
-        chosen = [works[key] for key in keys]  # type: ignore[attr-defined]
+        chosen = [works[key] for key in keys]
         return sorted(chosen, key=lambda work: (work.worked_on, work.posted_at, work.key))
 
     # closing
@@ -514,15 +540,15 @@ class Replay:
         if not parts:
             return
         if self.policy.deduction == "fixed":
-            fixed = self.fixed.setdefault(case, {})
+            fixed = self._inner(self.fixed, case)
             for lot, minutes in list(parts.items()):
-                self._set(parts, lot, None)
+                self._add_inner(self.parts, case, lot, -minutes)
                 self._add(self.held, lot, -minutes)
                 self._add(fixed, (lot, max(day, self.intake.lots[lot].activated_on)), minutes)
             return
-        released = self.released.setdefault(case, {})
+        released = self._inner(self.released, case)
         for lot, minutes in list(parts.items()):
-            self._set(parts, lot, None)
+            self._add_inner(self.parts, case, lot, -minutes)
             self._add(self.held, lot, -minutes)
             self._add(released, lot, minutes)
             self._give_back(lot, minutes, day)
