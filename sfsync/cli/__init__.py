@@ -78,11 +78,18 @@ class Lazy(click.Group):
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sfsync")
 @click.option("--config", type=click.Path(dir_okay=False), help="Settings file; default: sfsync.toml here.")
+@click.option("-q", "--quiet", is_flag=True, help="Data and errors only, no talk.")
+@click.option("-v", "--verbose", is_flag=True, help="Log what is going on to stderr.")
 @click.option("--traceback", is_flag=True, help="Show where in the code an unexpected error came from.")
 @click.pass_context
-def root(ctx: click.Context, config: str | None, traceback: bool) -> None:
+def root(ctx: click.Context, config: str | None, quiet: bool, verbose: bool, traceback: bool) -> None:
     """Mirror prepaid maintenance work between Salesforce orgs and a local store."""
     ctx.obj = config
+    ctx.meta["sfsync.quiet"] = quiet
+    if verbose:
+        import logging
+
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
 
 
 def main() -> None:

@@ -135,7 +135,7 @@ def _org(opened: Opened, name: str, offline: bool) -> Iterator[Check]:
 
 def _reached(opened: Opened, name: str, client: str) -> Iterator[Check]:
     from sfsync.mirror.translate import Ids
-    from sfsync.runtime import Reach
+    from sfsync.org.preflight import preflight
 
     session = opened.runtime.session(name)
     try:
@@ -145,8 +145,7 @@ def _reached(opened: Opened, name: str, client: str) -> Iterator[Check]:
         yield Check(f"{name} login", ERROR, str(bad), getattr(bad, "advice", ""))
         return
     try:
-        reach = Reach(session, lambda: None, opened.runtime.clock)
-        reach.check(opened.client(client).mappings, {}, Ids(organization))
+        preflight(session, opened.client(client).mappings, {}, Ids(organization))
         yield Check(f"{name} schema", OK, "every mapped field is there")
     except SfsyncError as bad:
         yield Check(f"{name} schema", ERROR, str(bad), f"sfsync metadata deploy {name}")

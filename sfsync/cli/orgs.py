@@ -63,16 +63,14 @@ def show_org(org: str, as_json: bool) -> None:
 def test(org: str, as_json: bool) -> None:
     """Log in to ORG, check that it is the pinned organisation, and that its schema fits the mapping."""
     from sfsync.mirror.translate import Ids
-    from sfsync.runtime import Reach
+    from sfsync.org.preflight import preflight
 
     with runtime() as opened:
         row = opened.org(org)
         session = opened.runtime.session(org)
         organization = session.organization_id
         opened.store.pin(row.client, org, organization)
-        Reach(session, lambda: None, opened.runtime.clock).check(
-            opened.client(row.client).mappings, {}, Ids(organization)
-        )
+        preflight(session, opened.client(row.client).mappings, {}, Ids(organization))
         usage = session.budget.usage
         told = {
             "org": org,

@@ -87,8 +87,10 @@ def cell_text(value: Any) -> str:
 
 
 def talk(line: str) -> None:
-    """Say something to the person; never part of the data."""
-    click.echo(line, err=True)
+    """Say something to the person; never part of the data, and nothing under ``--quiet``."""
+    context = click.get_current_context(silent=True)
+    if context is None or not context.meta.get("sfsync.quiet"):
+        click.echo(line, err=True)
 
 
 def agree(question: str, yes: bool) -> None:

@@ -149,23 +149,36 @@ def _progress(org: str) -> Iterator[Callable[[str], None]]:
 def plan(orgs: tuple[str, ...], every: bool, exit_code: bool, as_json: bool) -> None:
     """Show what a sync of ORGS would do in both directions, and stop. The orgs are read; nothing is changed."""
     with runtime() as opened:
-        previews = [(org, opened.runtime.plan(org)) for org in opened.orgs(orgs, every)]
-        shown = [_preview(org, preview) for org, preview in previews]
+        shown = [_planned(opened, org) for org in opened.orgs(orgs, every)]
     if as_json:
         emit({"orgs": shown})
     else:
         for one in shown:
-            _show_preview(one)
-    changes = any(one["changes"] or one["taken"] or one["refused"] for one in shown)
-    finish(Exit.CHANGES if exit_code and changes else Exit.OK)
+            if not one["error"]:
+                _show_preview(one)
+    codes = [one["exit"] for one in shown if exit_code or one["exit"] is not Exit.CHANGES]
+    finish(max(codes, key=WORST_LAST.index, default=Exit.OK))
+
+
+def _planned(opened: Opened, org: str) -> dict[str, Any]:
+    """Return what a sync of one org would do; an error is said and stands in the answer."""
+    try:
+        return _preview(org, opened.runtime.plan(org))
+    except SfsyncError as bad:
+        say(bad)
+        nothing: dict[str, Any] = {name: [] for name in ("changes", "refused", "hand_edits", "conflicts", "findings")}
+        return {"org": org, "exit": bad.exit, "error": str(bad), "read": 0, "taken": 0, "calls": 0, **nothing}
 
 
 def _preview(org: str, preview: Preview) -> dict[str, Any]:
     from sfsync.mirror.merge import Conflict, HandEdit
 
     report = preview.report
+    moves = bool(preview.plan.changes or preview.plan.refused or report.absorbed)
     return {
         "org": org,
+        "exit": Exit.CHANGES if moves else Exit.OK,
+        "error": "",
         "read": report.read,
         "taken": report.absorbed,
         "calls": report.calls,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from sfsync.mapping import standard_directory
 from tests.contract.cli.conftest import PIN, Desk, refuse
 
 
@@ -46,11 +49,61 @@ def test_an_org_held_by_another_run_ends_with_7_and_changes_nothing(desk: Desk) 
     assert desk("plan", "acme").code == 7
 
 
-def test_an_org_that_cannot_be_reached_ends_with_1_and_leaves_a_failed_run(desk: Desk) -> None:
-    (desk.opened.runtime.settings.data_dir / "tokens").mkdir(parents=True, exist_ok=True)
+def test_an_org_that_cannot_be_reached_ends_with_1_and_leaves_a_failed_run(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SFSYNC_ORGS__ACME__CLIENT_ID", "app")
+    monkeypatch.setenv("SFSYNC_ORGS__ACME__CLIENT_SECRET", "hush")
     answer = desk("sync", "acme", "--json")
-    assert answer.code != 0
+    assert (answer.code, answer.json["orgs"][0]["result"]) == (1, "failed")
     assert answer.json["orgs"][0]["error"] in answer.err
+    assert "hush" not in answer.out + answer.err
+    (run,) = desk("runs", "list", "--json").json["runs"]
+    assert (run["state"], run["error"]) == ("failed", answer.json["orgs"][0]["error"])
+    planned = desk("plan", "acme", "--json")
+    assert (planned.code, planned.json["orgs"][0]["changes"]) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("case.yaml", "owner: org", "owner: org, colour: red", "colour: there is no such key"),
+        ("plans.yaml", '"400.00"', '"-400.00"', "packs.flexi.unit_price_amount: "),
+        ("pack.yaml", "prefix: pk", "prefix: PK9", "prefix: "),
+        ("time_entry.yaml", "fields:", "fields: [", "not valid YAML"),
+    ],
+)
+def test_a_file_that_must_be_edited_stops_every_command_before_anything_is_done(
+    desk: Desk, home: Path, file: str, old: str, new: str, said: str
+) -> None:
+    shutil.copytree(
+        standard_directory(), home / "mappings", ignore=shutil.ignore_patterns("salesforce*", "__pycache__")
+    )
+    spoiled = (home / "mappings" / file).read_text()
+    assert old in spoiled
+    (home / "mappings" / file).write_text(spoiled.replace(old, new, 1))
+    (home / "sfsync.toml").write_text('mappings_dir = "mappings"\n' + (home / "sfsync.toml").read_text())
+    for words in (("sync", "acme"), ("plan", "acme"), ("status",), ("packs", "quote", "--packs", "5")):
+        answer = desk(*words)
+        assert (answer.code, answer.out) == (2, ""), words
+        assert answer.err.startswith(f"sfsync: mappings/{file}:")
+        assert said in answer.err
+        assert answer.err.count("\n") == 1
+    assert desk.opened.store.runs("acme") == []
+
+
+def test_a_broken_overlay_is_named_and_its_org_alone_fails(desk: Desk, home: Path) -> None:
+    (home / "clients/acme.yaml").write_text("client: acme\nname: A\ntime_zone: Europe/Bucharest\nsla_plan: tin\n")
+    answer = desk("sync", "--json")
+    assert (answer.code, answer.json["orgs"][0]["result"]) == (2, "failed")
+    assert "acme.yaml:4: sla_plan: there is no SLA plan 'tin'" in answer.err
+    assert desk.opened.store.runs("acme") == []
+
+
+def test_quiet_leaves_the_talk_out_and_the_data_in(worked: Desk) -> None:
+    loud, quiet = worked("status"), worked("--quiet", "status")
+    assert loud.err != ""
+    assert (quiet.code, quiet.err, quiet.rows[0][0]) == (0, "", "acme")
 
 
 @pytest.mark.parametrize(
