@@ -6,8 +6,10 @@ syntax; everything else is a MALFORMED_QUERY that points at the token it could n
 
 from __future__ import annotations
 
+import re
+
 from sfsync.localorg.errors import ApiError
-from sfsync.localorg.soql.text import MAX_STRING, Token, malformed, tokens
+from sfsync.localorg.soql.text import MAX_STRING, Token, foreign, malformed, tokens
 from sfsync.localorg.soql.tree import (
     Call,
     Children,
@@ -39,6 +41,7 @@ _OPERATORS = {"=": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", 
 _SIMPLE = frozenset({"YESTERDAY", "TODAY", "TOMORROW", "LAST_90_DAYS", "NEXT_90_DAYS"})
 _SPANS = frozenset({"WEEK", "MONTH", "QUARTER", "YEAR", "FISCAL_QUARTER", "FISCAL_YEAR"})
 _UNITS = frozenset(f"{span}S" for span in {"DAY", *_SPANS})
+_ZONED = re.compile(r"(?:[Zz]|[+-]\d\d:?\d\d)$")
 PERIODS = _SIMPLE | {f"{which}_{span}" for which in ("LAST", "THIS", "NEXT") for span in _SPANS}
 COUNTED_PERIODS = {f"{which}_N_{unit}" for which in ("LAST", "NEXT") for unit in _UNITS} | {
     f"N_{unit}_AGO" for unit in _UNITS
@@ -327,6 +330,8 @@ class _Parser:
             if len(token.text) - 2 > MAX_STRING:
                 raise malformed(self.text, token.at, f"String literal exceeds {MAX_STRING} characters")
             return Value("string", token.text[1:-1], token.at)
+        if kind == "datetime" and not _ZONED.search(token.text):
+            raise foreign(self.text, token.at + len(token.text))
         if kind in ("number", "date", "datetime", "time", "currency"):
             self._advance()
             return Value(kind, token.text, token.at)

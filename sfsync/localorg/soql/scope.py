@@ -35,6 +35,7 @@ _NAME_FIELDS = (
     "UserRoleId",
     "RecordTypeId",
 )
+_NAME_PARENTS = frozenset({"profile", "userrole", "recordtype"})
 _ADVICE = "Please reference your WSDL or the describe call for the appropriate names."
 
 
@@ -179,13 +180,14 @@ class Scope:
         owner: Table | Choice = self.base
         keys: tuple[str, ...] = ()
         for part in parts:
-            lookup = owner.sobject.parent(part) if isinstance(owner, Table) else None
-            if lookup is None or lookup.relationship_name is None or isinstance(owner, Choice):
+            table = _with_relationship(owner, part)
+            lookup = table.sobject.parent(part) if table else None
+            if table is None or lookup is None or lookup.relationship_name is None:
                 raise self.no_relationship(part, at)
             keys = (*keys, lookup.relationship_name)
             known = self._joined.get(keys)
             if known is None:
-                known = self._join(owner, lookup, at)
+                known = self._join(table, lookup, at)
                 self._joined[keys] = known
             owner = known
         return owner, keys
@@ -251,6 +253,15 @@ class Scope:
     def no_type(self, name: str, at: int) -> ApiError:
         """The answer for an object that does not exist."""
         return no_type(self.text, name, at)
+
+
+def _with_relationship(owner: Table | Choice, part: str) -> Table | None:
+    """The table whose lookup ``part`` names; of a polymorphic parent only what its Name object has."""
+    if isinstance(owner, Table):
+        return owner
+    if part.lower() not in _NAME_PARENTS:
+        return None
+    return next((table for table in owner.tables if table.sobject.parent(part) is not None), None)
 
 
 def no_type(text: str, name: str, at: int) -> ApiError:

@@ -46,7 +46,7 @@ class Token:
 def pointing_at(text: str, at: int, message: str) -> str:
     """Return ``message`` under a fragment of ``text`` and a caret below offset ``at`` (facts 5.3)."""
     at = min(at, len(text))
-    row = text.count("\n", 0, at) + 1
+    row = _row(text, at)
     line_start = text.rfind("\n", 0, at) + 1
     line_end = text.find("\n", at)
     line_end = len(text) if line_end < 0 else line_end
@@ -70,6 +70,21 @@ def malformed(text: str, at: int, message: str) -> ApiError:
     return refused("MALFORMED_QUERY", text, at, message)
 
 
+def foreign(text: str, at: int) -> ApiError:
+    """Return the answer to a character that begins no word; the org counts it from 0 and points one place before it."""
+    char = text[at] if at < len(text) else "<EOF>"
+    message = f"line {_row(text, at)}:{_offset(text, at)} no viable alternative at character '{char}'"
+    return malformed(text, max(0, at - 1), message)
+
+
+def _row(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1
+
+
+def _offset(text: str, at: int) -> int:
+    return at - text.rfind("\n", 0, at) - 1
+
+
 def tokens(text: str) -> list[Token]:
     """Return the tokens of ``text``, ending with one of kind ``end``; raise ApiError for foreign characters."""
     if len(text) > MAX_STATEMENT:
@@ -80,12 +95,10 @@ def tokens(text: str) -> list[Token]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            char = text[at]
-            if char == "'":
-                raise malformed(text, at, "unexpected token: <EOF> (string literal is not closed)")
-            column = at - text.rfind("\n", 0, at)
-            row = text.count("\n", 0, at) + 1
-            raise malformed(text, at, f"line {row}:{column} no viable alternative at character '{char}'")
+            if text[at] == "'":
+                place = f"line {_row(text, at)}:{_offset(text, len(text))}"
+                raise malformed(text, len(text) - 1, f"{place} mismatched character '<EOF>' expecting '''")
+            raise foreign(text, at)
         kind = match.lastgroup or "sign"
         if kind != "space":
             found.append(Token(kind, match.group(), at))

@@ -143,11 +143,6 @@ class Literals:
             instant = datetime.fromisoformat(written)
         except ValueError:
             raise malformed(self.text, value.at, f"Invalid dateTime: {value.text}") from None
-        if instant.tzinfo is None:
-            end = value.at + len(value.text)
-            following = self.text[end : end + 1] or "<EOF>"
-            message = f"line 1:{end} no viable alternative at character '{following}'"
-            raise malformed(self.text, end, message)
         self._in_calendar(instant.date(), value)
         return int(instant.timestamp())
 

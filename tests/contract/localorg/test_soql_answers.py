@@ -84,6 +84,15 @@ def test_a_polymorphic_owner_shows_as_name_with_the_url_of_what_it_is(world: Wor
     assert (fire["Owner"]["Type"], ice["Owner"]["Type"]) == ("Queue", "User")
 
 
+def test_a_polymorphic_owner_leads_on_to_its_profile(world: World) -> None:
+    profile = world.add("Profile", Name="Standard User")
+    (user,) = world.ask("SELECT Id FROM User")
+    world.storage.update("User", ["ProfileId"], [(profile, user["Id"])])
+    fire, ice = world.ask("SELECT Owner.Profile.Name FROM Case WHERE Subject != null ORDER BY CreatedDate DESC")
+    assert fire["Owner"]["Profile"] is None
+    assert ice["Owner"]["Profile"]["Name"] == "Standard User"
+
+
 def test_typeof_gives_each_kind_of_parent_its_own_fields(world: World) -> None:
     fire, ice, _ = world.ask(
         "SELECT TYPEOF Owner WHEN User THEN Username, FirstName ELSE Name END FROM Case ORDER BY CreatedDate DESC"

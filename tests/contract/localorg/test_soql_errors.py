@@ -61,11 +61,11 @@ def test_statements_of_recorded_clients_are_understood(world: World, name: str) 
         ("SELECT Id FROM Case WHERE Subject = 'a' OR Status = 'b' AND Id = null", "MALFORMED_QUERY", "unexpected token: AND"),
         ("SELECT Id FROM Case WHERE (Subject = 'a'", "MALFORMED_QUERY", "expecting a right parentheses, found '<EOF>'"),
         ("SELECT Id FROM Case WHERE Subject = :name", "MALFORMED_QUERY", "Bind variables only allowed in Apex code"),
-        ("SELECT Id FROM Case WHERE Subject = 'O\\'", "MALFORMED_QUERY", "unexpected token"),
+        ("SELECT Id FROM Case WHERE Subject = 'O\\'", "MALFORMED_QUERY", "mismatched character '<EOF>' expecting '''"),
         (r"SELECT Id FROM Case WHERE Subject = 'a\qb'", "MALFORMED_QUERY", "Illegal character sequence '\\q'"),
         (r"SELECT Id FROM Case WHERE Subject = 'a\%b'", "MALFORMED_QUERY", "Illegal character sequence"),
-        ("SELECT Id FROM Case WHERE CreatedDate > 2026-11-21T20:00:00 01:00", "MALFORMED_QUERY", "unexpected token"),
-        ("SELECT Id FROM Case WHERE CreatedDate > 2026-11-21T20:00:00", "MALFORMED_QUERY", "no viable alternative"),
+        ("SELECT Id FROM Case WHERE CreatedDate > 2026-11-21T20:00:00 01:00", "MALFORMED_QUERY", "line 1:59 no viable alternative at character ' '"),
+        ("SELECT Id FROM Case WHERE CreatedDate > 2026-11-21T20:00:00", "MALFORMED_QUERY", "no viable alternative at character '<EOF>'"),
         ("SELECT Id FROM Case WHERE CreatedDate > 2026-13-21T20:00:00Z", "MALFORMED_QUERY", "Invalid dateTime"),
         ("SELECT Id FROM Case WHERE CreatedDate > 1500-01-01T00:00:00Z", "MALFORMED_QUERY", "out of range"),
         ("SELECT Id FROM Case WHERE CreatedDate = LAST_N_DAYS", "MALFORMED_QUERY", "unexpected token"),
@@ -141,6 +141,15 @@ def test_the_caret_stands_below_the_fault_in_a_window_of_the_statement(world: Wo
     assert len(shown) < 90
     assert place == f"ERROR at Row:1:Column:{statement.index('Bacon__c') + 1}"
     assert sentence.startswith("No such column 'Bacon__c' on entity 'Pack__c'.")
+
+
+def test_a_plus_that_a_url_lost_is_pointed_at_as_an_org_does(world: World) -> None:
+    statement = "SELECT id, name, description FROM Account WHERE LastModifiedDate >= 2013-12-01T12:00:00 00:00"
+    assert refusal(world, statement).message.endswith(
+        "LastModifiedDate >= 2013-12-01T12:00:00 00:00\n"
+        "                                      ^\n"
+        "ERROR at Row:1:Column:87\nline 1:87 no viable alternative at character ' '"
+    )
 
 
 def test_rows_and_columns_count_the_lines_of_the_statement(world: World) -> None:
