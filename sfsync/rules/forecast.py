@@ -65,10 +65,11 @@ class AtRisk:
 
 
 def at_risk(
-    packs: Mapping[str, PackFigures], burn: int, today: date, extended_until: Mapping[str, date] | None = None
+    packs: Mapping[str, PackFigures], burn: int, after: date, extended_until: Mapping[str, date] | None = None
 ) -> list[AtRisk]:
     """Return the packs that will not be used up in time at ``burn`` minutes a week, in burn order.
 
+    ``after`` is the last day whose work is in the figures: the Sunday of a closed week, or yesterday.
     ``extended_until`` holds the last day with the extension of each pack that may still ask for it.
     """
     live = {
@@ -77,25 +78,25 @@ def at_risk(
         if pack.status == PackStatus.ACTIVE and pack.available_minutes > 0 and pack.last_valid_on is not None
     }
     ends = {key: (minutes, last) for key, (minutes, last) in live.items() if last is not None}
-    lapse = _lapse(ends, burn, today)
+    lapse = _lapse(ends, burn, after)
     found = []
     for key, minutes in lapse.items():
         if not minutes:
             continue
         until = (extended_until or {}).get(key)
-        after = None
+        extended = None
         if until is not None:
-            after = _lapse({**ends, key: (ends[key][0], until)}, burn, today)[key]
+            extended = _lapse({**ends, key: (ends[key][0], until)}, burn, after)[key]
         ask_by = ends[key][1] if until is not None else None
-        found.append(AtRisk(key, minutes, ends[key][1], after, ask_by))
+        found.append(AtRisk(key, minutes, ends[key][1], extended, ask_by))
     return found
 
 
-def _lapse(ends: Mapping[str, tuple[int, date]], burn: int, today: date) -> dict[str, int]:
+def _lapse(ends: Mapping[str, tuple[int, date]], burn: int, after: date) -> dict[str, int]:
     """Return what is left of each pack on its last day when the one that ends first is burned first."""
     lapse, burned = {}, 0
     for key, (minutes, last) in sorted(ends.items(), key=lambda item: (item[1][1], item[0])):
-        capacity = max(0, (last - today).days + 1) * burn // 7
+        capacity = max(0, (last - after).days) * burn // 7
         used = min(minutes, max(0, capacity - burned))
         burned += used
         lapse[key] = minutes - used

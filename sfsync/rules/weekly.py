@@ -202,7 +202,7 @@ def _prior(issue: Issue, around: Surroundings) -> Iterator[Row]:
     for (case_key, day), minutes in sorted(sums.items(), key=lambda item: (item[0][1], item[0][0])):
         if minutes:
             line = SummaryLine(key="", minutes=minutes, **_of_case(case_key or None, around.cases.get(case_key)))
-            note = phrase(N_("Work of {day}, known after that week was locked."), day=day)
+            note = phrase(N_("Booked for {day}, after that week was locked."), day=day)
             yield "Prior period", f"{case_key}|{day}", line, note
 
 
