@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -49,7 +49,7 @@ from sfsync.rules.holiday_snapshot import publish
 from sfsync.settings import OrgSettings, Settings, load
 from sfsync.store.embedded import EmbeddedPostgres
 from sfsync.store.lease import Lease
-from sfsync.store.store import LEASE_SECONDS, OrgRow, Store
+from sfsync.store.store import OrgRow, Store
 from sfsync.sync import Bounds, Preview, Report, preview, sync_org
 
 log = structlog.get_logger("runtime")
@@ -208,7 +208,10 @@ class Runtime:
         return {day: label for days in published.values() for day, label in days.items()}
 
     def session(self, org: str) -> OrgSession:
-        """Return the way to an org, not logged in yet; the organisation that was pinned is demanded."""
+        """Return the way to an org, not logged in yet; the organisation that was pinned is demanded.
+
+        Whoever asks for it closes it.
+        """
         settings = self.org(org)
         pinned = settings.organization_id or self._row(org).organization_id
         return OrgSession(
@@ -222,13 +225,13 @@ class Runtime:
 
     def query(self, org: str, soql: str) -> list[dict[str, Any]]:
         """Return the records a query finds in an org, every page of them, for a person to look at."""
-        session = self.session(org)
         path = query_path(soql, all_rows=False)
         found: list[dict[str, Any]] = []
-        while path:
-            page = session.read(path).body
-            found += [{k: v for k, v in row.items() if k != "attributes"} for row in page["records"]]
-            path = page.get("nextRecordsUrl", "")
+        with closing(self.session(org)) as session:
+            while path:
+                page = session.read(path).body
+                found += [{k: v for k, v in row.items() if k != "attributes"} for row in page["records"]]
+                path = page.get("nextRecordsUrl", "")
         return found
 
     def _row(self, org: str) -> OrgRow:
@@ -251,9 +254,10 @@ class Runtime:
             tokens=MemoryTokens(),
             adapter=self._adapter(org),
         )
-        done = deploy(session, zip_package(generate(mappings)), check_only=check_only)
-        if not check_only and settings.username:
-            grant(session, SERVICE_PERMISSION_SET, settings.username)
+        with closing(session):
+            done = deploy(session, zip_package(generate(mappings)), check_only=check_only)
+            if not check_only and settings.username:
+                grant(session, SERVICE_PERMISSION_SET, settings.username)
         return done
 
     # --- one run --------------------------------------------------------------------------------
@@ -269,19 +273,18 @@ class Runtime:
         row = self._row(org)
         if row.state == "paused" and not confirmed:
             raise AccessDenied(f"org {org} is paused: {row.reason}", advice=f"sfsync org resume {org}")
-        with self._held(name, org) as lease:
+        with self._held(name, org) as lease, closing(self.session(org)) as session:
             run = self.store.begin_run(name, org, self.clock.now())
 
             def stage(what: str) -> None:
-                self.store.renew(lease)
+                self._renew(lease)
                 self.store.stage(name, run, what)
                 step(what)
 
             try:
-                session = self.session(org)
                 self.store.pin(name, org, session.organization_id)
                 report = sync_org(
-                    Reach(session, lambda: self.store.renew(lease), self.clock),
+                    Reach(session, lambda: self._renew(lease), self.clock, self.settings.store.lease_seconds / 3),
                     self.store.room(name, org, client.mappings, lease),
                     client.mappings,
                     self.contract(name),
@@ -318,10 +321,9 @@ class Runtime:
         """
         name = self.client_name(org)
         settings, client = self.org(org), self.client(name)
-        with self._held(name, org) as lease:
-            session = self.session(org)
+        with self._held(name, org) as lease, closing(self.session(org)) as session:
             self.store.pin(name, org, session.organization_id)
-            reach = Reach(session, lambda: self.store.renew(lease), self.clock)
+            reach = Reach(session, lambda: self._renew(lease), self.clock, self.settings.store.lease_seconds / 3)
             with self.store.rehearse(name, org, client.mappings) as room:
                 return preview(
                     reach,
@@ -332,13 +334,17 @@ class Runtime:
                     bounds=Bounds(settings.max_changes, settings.max_vanished_percent, confirmed=True),
                 )
 
+    def _renew(self, lease: Lease) -> None:
+        self.store.renew(lease, self.settings.store.lease_seconds)
+
     @contextmanager
     def _held(self, client: str, org: str) -> Iterator[Lease]:
-        lease = self.store.acquire(client, org, self.holder)
+        seconds = self.settings.store.lease_seconds
+        lease = self.store.acquire(client, org, self.holder, seconds)
         if lease is None:
             holder = self._row(org).holder or "another run"
             raise LeaseLost(
-                f"org {org} is being synced by {holder}; wait until it ends, at most {LEASE_SECONDS} s after a crash"
+                f"org {org} is being synced by {holder}; wait until it ends, at most {seconds} s after a crash"
             )
         try:
             yield lease
@@ -401,10 +407,11 @@ class Runtime:
 class Reach:
     """An org as the line sees it: a session, with the lease renewed while the work goes on."""
 
-    def __init__(self, session: OrgSession, renew: Callable[[], None], clock: Clock) -> None:
+    def __init__(self, session: OrgSession, renew: Callable[[], None], clock: Clock, renew_after: float) -> None:
         self._session = session
         self._renew = renew
         self._clock = clock
+        self._renew_after = renew_after
         self._renewed_at = clock.monotonic()
         self._checked: Preflight | None = None
         self.name = session.name
@@ -434,7 +441,7 @@ class Reach:
 
     def _beating(self, items: Iterable[Any]) -> Iterator[Any]:
         for item in items:
-            if self._clock.monotonic() - self._renewed_at > LEASE_SECONDS / 3:
+            if self._clock.monotonic() - self._renewed_at > self._renew_after:
                 self._renew()
                 self._renewed_at = self._clock.monotonic()
             yield item

@@ -31,6 +31,8 @@ class StoreSettings(_Strict):
     url: str | None = None
     service_role: str | None = None
     """Role that a transaction steps down to, so that row-level security applies to it."""
+    lease_seconds: Annotated[int, Field(ge=1, le=600)] = 60
+    """How long an org stays taken after its worker died; renewed while the work goes on."""
 
 
 class BrokerSettings(_Strict):

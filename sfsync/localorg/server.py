@@ -208,6 +208,13 @@ class _Server(uvicorn.Server):
         if self.started:
             self._ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Hang up on whoever is still connected: an idle client would be waited for at every stop."""
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        await super().shutdown(sockets=sockets)
+
 
 def _config(started: Started, *, http: bool) -> uvicorn.Config:
     files = started.certificates

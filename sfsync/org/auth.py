@@ -57,6 +57,10 @@ class Login:
         self.grants = 0
         """How often the login service was asked."""
 
+    def close(self) -> None:
+        """Hang up."""
+        self._wire.close()
+
     def token(self, refused: str = "") -> Token:
         """Return a token whose access token is not ``refused``, from the store or by a grant.
 

@@ -167,6 +167,11 @@ class OrgSession:
         self._set_clock(self._login.heard_date)
         return token
 
+    def close(self) -> None:
+        """Hang up; the session may be used again."""
+        self._wire.close()
+        self._login.close()
+
     # --- requests -----------------------------------------------------------------------------------
 
     def path(self, below: str) -> str:
