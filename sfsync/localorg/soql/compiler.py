@@ -7,8 +7,9 @@ in the words of a real org, before any SQL runs.
 from __future__ import annotations
 
 from sfsync.localorg.errors import ApiError, not_modelled
-from sfsync.localorg.schema import Field, SObject
+from sfsync.localorg.schema import SObject
 from sfsync.localorg.soql import functions
+from sfsync.localorg.soql.calls import Calls, is_aggregate
 from sfsync.localorg.soql.conditions import Conditions, Parameters, Term, field_term
 from sfsync.localorg.soql.parser import parse
 from sfsync.localorg.soql.plan import ChildPlan, Kind, Plan
@@ -106,7 +107,7 @@ class _Select:
         self.leaves: list[tuple[str, Leaf]] = []
         self.children: list[ChildPlan] = []
         self.grouped: set[str] = set()
-        self.calls: dict[str, tuple[str, str]] = {}
+        self.calls = Calls(self.text, self.scope, compiler.parameters, compiler.view.zone)
         self.conditions = Conditions(
             self.text,
             compiler.literals,
@@ -121,7 +122,7 @@ class _Select:
         query = self.query
         self._check_clauses()
         calls = [item.what for item in query.items if isinstance(item, Column) and isinstance(item.what, Call)]
-        aggregates = [call for call in calls if _is_aggregate(call)]
+        aggregates = [call for call in calls if is_aggregate(call)]
         if any(call.name.upper() == "COUNT" and not call.args for call in aggregates):
             return self._count_plan()
         if query.grouping is not None or aggregates:
@@ -241,7 +242,7 @@ class _Select:
         query = self.query
         for item in query.items:
             call = item.what if isinstance(item, Column) else None
-            if not isinstance(item, Column) or (isinstance(call, Call) and _is_aggregate(call)):
+            if not isinstance(item, Column) or (isinstance(call, Call) and is_aggregate(call)):
                 raise self._not_in_bulk("aggregates, subqueries, TYPEOF and FIELDS()")
         if query.grouping is not None or query.offset is not None:
             raise self._not_in_bulk("GROUP BY and OFFSET")
@@ -286,22 +287,22 @@ class _Select:
         """The left side of a WHERE comparison."""
         if isinstance(operand, Path):
             return self._path_term(operand)
-        if _is_aggregate(operand):
+        if is_aggregate(operand):
             raise malformed(self.text, operand.at, f"Aggregate functions are not allowed in a where clause: {operand}")
-        sql, kind = self._call_sql(operand)
+        sql, kind = self.calls.scalar(operand)
         return Term(sql, kind, str(operand), operand.at)
 
     def having_term(self, operand: Operand) -> Term:
         """The left side of a HAVING comparison: an aggregate, or something grouped."""
-        if isinstance(operand, Call) and _is_aggregate(operand):
-            sql, kind = self._aggregate(operand)
+        if isinstance(operand, Call) and is_aggregate(operand):
+            sql, kind = self.calls.aggregate(operand)
             return Term(sql, kind, str(operand), operand.at)
         if isinstance(operand, Path):
             term = self._path_term(operand)
             if self.scope.find(operand).sql in self.grouped:
                 return term
         else:
-            sql, kind = self._call_sql(operand)
+            sql, kind = self.calls.scalar(operand)
             if sql in self.grouped:
                 return Term(sql, kind, str(operand), operand.at)
         raise malformed(self.text, operand.at, f"Field must be grouped or aggregated: {operand}")
@@ -325,12 +326,12 @@ class _Select:
             sql = field_term(found.sql, found.field, what).sql
             if found.owner is not self.scope.base and not _always_there(found.owner):
                 nulls_last = None  # not honoured on a relationship that may be null
-        elif _is_aggregate(what):
+        elif is_aggregate(what):
             if self.query.grouping is None:
                 raise malformed(self.text, what.at, f"Aggregates can only be ordered by in a grouped query: {what}")
-            sql, _ = self._aggregate(what)
+            sql, _ = self.calls.aggregate(what)
         else:
-            sql, _ = self._call_sql(what)
+            sql, _ = self.calls.scalar(what)
             if self.query.grouping is not None and sql not in self.grouped:
                 raise malformed(self.text, what.at, f"Ordered field must be grouped or aggregated: {what}")
         if term.descending:
@@ -364,7 +365,7 @@ class _Select:
         name = call.name.upper()
         inner = call.args[0] if len(call.args) == 1 else None
         if name not in functions.SHOWN or inner is None:
-            raise self._not_a_column(call)
+            raise self.calls.foreign(call)
         if isinstance(inner, Call):
             found, leaf = self._select_call(inner)
         else:
@@ -500,7 +501,7 @@ class _Select:
 
     def _group_sql(self, operand: Operand) -> str:
         if isinstance(operand, Call):
-            sql, _ = self._call_sql(operand)
+            sql, _ = self.calls.scalar(operand)
             return sql
         found = self.scope.find(operand)
         if not found.field.groupable:
@@ -518,7 +519,7 @@ class _Select:
             return item.alias or found.name, Leaf(found.field.type, self._column(found.sql), found.name)
         name = what.name.upper()
         if name in functions.AGGREGATES:
-            sql, kind = self._aggregate(what)
+            sql, kind = self.calls.aggregate(what)
             return item.alias, Leaf(kind, self._column(sql))
         if name in functions.SHOWN and len(what.args) == 1:
             key, leaf = self._group_item(Column(what.args[0]))
@@ -529,71 +530,10 @@ class _Select:
                 sql = functions.label_sql(found.sql, found.field, self.compiler.parameters)
                 leaf = Leaf("string", self._column(sql), found.name)
             return item.alias or key, leaf
-        sql, kind = self._call_sql(what)
+        sql, kind = self.calls.scalar(what)
         if sql not in self.grouped:
             raise malformed(self.text, what.at, f"Field must be grouped or aggregated: {what}")
         return item.alias, Leaf(kind, self._column(sql))
-
-    def _aggregate(self, call: Call) -> tuple[str, str]:
-        name = call.name.upper()
-        if len(call.args) != 1 or not isinstance(call.args[0], Path):
-            raise malformed(self.text, call.at, f"unexpected token: '{call.name}'")
-        found = self.scope.find(call.args[0])
-        made = functions.aggregate_sql(name, found.sql, found.field) if self._aggregatable(name, found.field) else None
-        if made is None:
-            message = f"field {found.name} does not support aggregate operator {name}"
-            raise refused("MALFORMED_QUERY", self.text, call.at, message)
-        return made
-
-    @staticmethod
-    def _aggregatable(name: str, one: Field) -> bool:
-        return (one.aggregatable or name == "COUNT") and one.type not in (*_COMPOUND, "base64")
-
-    # -- functions that are not aggregates
-
-    def _call_sql(self, call: Call) -> tuple[str, str]:
-        """SQL and type of a date function, toLabel or convertCurrency; the same text gives the same SQL."""
-        key = str(call).lower()
-        if key not in self.calls:
-            self.calls[key] = self._new_call_sql(call)
-        return self.calls[key]
-
-    def _new_call_sql(self, call: Call) -> tuple[str, str]:
-        name = call.name.upper()
-        inner = call.args[0] if len(call.args) == 1 else None
-        if inner is None:
-            raise self._not_a_column(call)
-        if name in functions.CALENDAR:
-            operand, kind = self._date_operand(inner)
-            made = functions.calendar_sql(name, operand, kind)
-            if made is None:
-                message = f"{call.name} can not be used on {inner}: it is not a date or dateTime field"
-                raise refused("INVALID_FIELD", self.text, call.at, message)
-            return made
-        if name == "TOLABEL" and isinstance(inner, Path):
-            found = self.scope.find(inner)
-            return functions.label_sql(found.sql, found.field, self.compiler.parameters) + " COLLATE NOCASE", "string"
-        if name == "CONVERTCURRENCY" and isinstance(inner, Path):
-            found = self.scope.find(inner)
-            return found.sql, found.field.type
-        raise self._not_a_column(call)
-
-    def _date_operand(self, inner: Operand) -> tuple[str, str]:
-        if isinstance(inner, Path):
-            found = self.scope.find(inner)
-            return found.sql, found.field.type
-        if inner.name.upper() != "CONVERTTIMEZONE" or len(inner.args) != 1 or not isinstance(inner.args[0], Path):
-            raise self._not_a_column(inner)
-        found = self.scope.find(inner.args[0])
-        if found.field.type != "datetime":
-            raise refused("INVALID_FIELD", self.text, inner.at, f"convertTimezone needs a dateTime field: {found.name}")
-        zone = self.compiler.parameters.bind(str(self.compiler.view.zone))
-        return f"soql_local({found.sql}, {zone})", "datetime"
-
-    def _not_a_column(self, call: Call) -> ApiError:
-        if call.name.upper() in ("DISTANCE", "GEOLOCATION", "GROUPING"):
-            return not_modelled(f"the SOQL function {call.name}", status=400, code="MALFORMED_QUERY")
-        return malformed(self.text, call.at, f"unexpected token: '{call.name}'")
 
     def _column(self, sql: str) -> int:
         """The index of ``sql`` in the row, added when it is new."""
@@ -601,10 +541,6 @@ class _Select:
             return self.columns.index(sql)
         self.columns.append(sql)
         return len(self.columns) - 1
-
-
-def _is_aggregate(call: Call) -> bool:
-    return call.name.upper() in functions.AGGREGATES
 
 
 def _always_there(owner: Table | Choice) -> bool:
