@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from sfsync.localorg.describe import global_describe, object_describe
-from sfsync.localorg.errors import not_modelled
+from sfsync.localorg.errors import ApiError, not_modelled
 from sfsync.localorg.face import JSON, NEWEST, OLDEST, Call, Response, Routes, json_response
 from sfsync.localorg.rest import http_date, visible
 
@@ -149,7 +149,10 @@ def describe_part(call: Call) -> Response:
 def notify(call: Call) -> Response:
     """Accept notifications and keep them in the journal."""
     answers = []
-    for wanted in call.json_object().get("inputs", []):
+    inputs = call.json_object().get("inputs")
+    if not isinstance(inputs, list) or not all(isinstance(i, dict) for i in inputs):
+        raise ApiError(400, "INVALID_API_INPUT", "inputs: a list of objects is required")
+    for wanted in inputs:
         missing = [n for n in ("customNotifTypeId", "recipientIds", "title", "body") if not wanted.get(n)]
         if missing:
             message = f"Missing required input parameter: {missing[0]}"

@@ -34,6 +34,7 @@ from sfsync.localorg.schema import SObject
 
 if TYPE_CHECKING:
     from sfsync.localorg.org import LocalOrg
+    from sfsync.localorg.storage import Storage
 
 BATCH_ROWS = 10_000
 EXTRACT_ROWS = 5_000
@@ -368,12 +369,12 @@ def view_of(org: LocalOrg, actor: Actor, job: QueryJob) -> soql.View:
     )
 
 
-_BY_ORG: WeakKeyDictionary[LocalOrg, Jobs] = WeakKeyDictionary()
+_BY_ORG: WeakKeyDictionary[Storage, Jobs] = WeakKeyDictionary()
 
 
 def jobs_of(org: LocalOrg) -> Jobs:
-    """Return the jobs of an org, the same every time."""
-    found = _BY_ORG.get(org)
+    """Return the jobs of an org, the same every time until it is reset."""
+    found = _BY_ORG.get(org.storage)
     if found is None:
-        found = _BY_ORG[org] = Jobs(org)
+        found = _BY_ORG[org.storage] = Jobs(org)
     return found

@@ -100,7 +100,10 @@ def _checked_requests(call: Call, wanted: Any, most: int) -> list[dict[str, Any]
         seen.add(reference)
         if not isinstance(url, str) or not isinstance(method, str):
             raise ApiError(400, "JSON_PARSER_ERROR", "method and url are required on every subrequest")
-        bad = {h.lower() for h in each.get("httpHeaders") or {}} & _REFUSED_HEADERS
+        sent = each.get("httpHeaders") or {}
+        if not isinstance(sent, dict):
+            raise ApiError(400, "JSON_PARSER_ERROR", "httpHeaders is required to be a JSON object")
+        bad = {h.lower() for h in sent} & _REFUSED_HEADERS
         if bad:
             raise ApiError(400, "INVALID_HTTP_HEADER", f"httpHeaders may not contain {', '.join(sorted(bad))}")
     if sum(bool(_HEAVY.search(each["url"])) for each in wanted) > MOST_QUERIES:
@@ -208,6 +211,8 @@ def batch(call: Call) -> Response:
     wanted = body.get("batchRequests")
     if not isinstance(wanted, list) or not wanted or len(wanted) > MOST_REQUESTS:
         raise ApiError(400, "INVALID_INPUT", f"batchRequests: a list of 1 to {MOST_REQUESTS} requests is required")
+    if not all(isinstance(each, dict) for each in wanted):
+        raise ApiError(400, "JSON_PARSER_ERROR", "each request of a batch is required to be a JSON object")
     halt = body.get("haltOnError") in (True, "true")
     results: list[dict[str, Any]] = []
     stopped = False

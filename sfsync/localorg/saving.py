@@ -158,7 +158,7 @@ class Plan:
         self.writer(lookup.name, creating)
         attributes = value.get("attributes")
         named = attributes.get("type") if isinstance(attributes, Mapping) else None
-        target = self.actor.schema.get(named or lookup.reference_to[-1])
+        target = self.actor.schema.get(named if isinstance(named, str) else lookup.reference_to[-1])
         given = {k: v for k, v in value.items() if k != "attributes"}
         if target is None or len(given) != 1:
             raise ApiError(400, "INVALID_FIELD", f"Exactly one external id field is expected for {key}", [lookup.name])

@@ -49,6 +49,10 @@ def _records(call: Call) -> tuple[list[dict[str, Any]], bool]:
     return records, _truth(body.get("allOrNone", False))
 
 
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, str) for v in value)
+
+
 def _truth(value: Any) -> bool:
     return value is True or str(value).lower() == "true"
 
@@ -191,6 +195,8 @@ def retrieve(call: Call) -> Response:
     else:
         query = call.request.query
         wanted, names = query.get("ids", "").split(","), [f for f in query.get("fields", "").split(",") if f]
+    if not (_texts(wanted) and _texts(names)):
+        raise ApiError(400, "JSON_PARSER_ERROR", "ids and fields are required to be lists of texts")
     if not names:
         raise ApiError(400, "MISSING_ARGUMENT", "fields: at least one field is required")
     if len(wanted) > MOST_READ:

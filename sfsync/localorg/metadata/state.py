@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sfsync.localorg.metadata.deploy import Deployment
     from sfsync.localorg.metadata.retrieve import Retrieval
     from sfsync.localorg.org import LocalOrg
+    from sfsync.localorg.storage import Storage
 
 
 @dataclass(slots=True)
@@ -50,12 +51,12 @@ class MetadataState:
         return [k for k in self.kept.values() if k.name.startswith(start) and k.kind not in ("Layout", "QuickAction")]
 
 
-_STATES: WeakKeyDictionary[LocalOrg, MetadataState] = WeakKeyDictionary()
+_STATES: WeakKeyDictionary[Storage, MetadataState] = WeakKeyDictionary()
 
 
 def state_of(org: LocalOrg) -> MetadataState:
     """Return the metadata state of an org, made when first asked for."""
-    found = _STATES.get(org)
+    found = _STATES.get(org.storage)
     if found is None:
-        found = _STATES[org] = MetadataState()
+        found = _STATES[org.storage] = MetadataState()
     return found
