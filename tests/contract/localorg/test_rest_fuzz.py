@@ -14,13 +14,14 @@ from tests.contract.localorg.core_world import Client
 SEED = 20261121
 ODD: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1.5, 1e308, 10**30, "", " ", "x", "é" * 300, "2026-02-30", "2026-11-21T20:00:00"),
-    *("001", "001AA0000000001", "001AA000000000ZZZZ", "@{a.id}", "@{nope[9].x}", "'; DROP TABLE \"Case\"; --", "\u0000"),
-    *([], {}, [[]], [None], [1, "x"], {"a": {"b": {}}}, {"attributes": None}, {"attributes": {"type": 5}}),
+    *("001", "001AA0000000001", "001AA000000000ZZZZ", "@{a.id}", "@{nope[9].x}", '\'; DROP TABLE "Case"; --'),
+    *("\u0000", [], {}, [[]], [None], [1, "x"], {"a": {"b": {}}}, {"attributes": None}, {"attributes": {"type": 5}}),
     *({"records": [None]}, {"Key__c": None}, {"type": "Case"}),
 )
 NAMES = (
-    *("Id", "id", "Name", "attributes", "Hours__c", "Key__c", "Account__r", "Account__c", "Kind__c", "OwnerId", "Owner"),
-    *("Nope__c", "Worked_On__c", "allOrNone", "records", "url", "method", "referenceId", "body", "", "Id ", "Left__c"),
+    *("Id", "id", "Name", "attributes", "Hours__c", "Key__c", "Account__r", "Account__c", "Kind__c", "OwnerId"),
+    *("Owner", "Nope__c", "Worked_On__c", "allOrNone", "records", "url", "method", "referenceId", "body", "", "Id "),
+    *("Left__c",),
 )
 
 
@@ -35,8 +36,11 @@ def bodies() -> list[tuple[str, str, Any]]:
         "body": pack,
         "httpHeaders": {},
     }
-    tree = {"attributes": {"type": "Account", "referenceId": "r"}, "Name": "A", "Contacts": {"records": [
-        {"attributes": {"type": "Contact", "referenceId": "c"}, "LastName": "L"}]}}  
+    tree = {
+        "attributes": {"type": "Account", "referenceId": "r"},
+        "Name": "A",
+        "Contacts": {"records": [{"attributes": {"type": "Contact", "referenceId": "c"}, "LastName": "L"}]},
+    }
     return [
         ("POST", "sobjects/Pack__c", pack),
         (
@@ -129,8 +133,23 @@ def test_two_thousand_mutated_bodies_never_cause_an_accident(caplog: pytest.LogC
 
 
 PIECES = (
-    *("sobjects", "Pack__c", "Account", "Key__c", "Id", "k", "001AA0000000001", "describe", "updated", "deleted", "query"),
-    *("limits", "%00", "%2F", "..", "composite", "tree", "batch", "x" * 300, "é", "'", '"', "{ID}", "recordCount"),
+    *("sobjects", "Pack__c", "Account", "Key__c", "Id", "k", "001AA0000000001", "describe", "updated", "deleted"),
+    *(
+        "query",
+        "limits",
+        "%00",
+        "%2F",
+        "..",
+        "composite",
+        "tree",
+        "batch",
+        "x" * 300,
+        "é",
+        "'",
+        '"',
+        "{ID}",
+        "recordCount",
+    ),
     *("VersionData", "Packs__r", "-5"),
 )
 PARAMETERS = ("q", "fields", "ids", "start", "end", "sObjects")
@@ -146,5 +165,3 @@ def test_two_thousand_strange_paths_never_cause_an_accident() -> None:
         method = chance.choice(("GET", "POST", "PATCH", "DELETE", "PUT", "HEAD"))
         answer = client.ask(method, f"{path}?{query}", {} if method in ("POST", "PATCH") else None)
         assert answer.status < 500 or answer.status == 501, f"seed {SEED}, number {number}: {method} {path}?{query}"
-            f"seed {SEED}, number {number}: {method} {path}?{query}: {answer.body!r}"
-        )
