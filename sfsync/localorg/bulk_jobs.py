@@ -303,6 +303,7 @@ class Jobs:
             if job.upload is None:
                 job.upload = open_upload(job.data or b"", job.separators[0], None)
                 job.upload_header = job.upload.header
+            job.unprocessed += job.upload.pending
             while rows := job.upload.take(self.batch_rows):
                 job.unprocessed += rows
         except BatchRefused:

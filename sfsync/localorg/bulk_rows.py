@@ -27,6 +27,7 @@ LINE_ENDINGS = {"LF": "\n", "CRLF": "\r\n"}
 NULL = "#N/A"
 LONGEST_CELL = 131_072
 MOST_COLUMNS = 5_000
+_RETURN = ord("\r")
 DELETES = frozenset({"delete", "hardDelete"})
 Link = tuple[str, str | None, str]  # relationship, object when it was written, field
 
@@ -41,11 +42,11 @@ class Upload:
 
     header: list[str]
     reader: Iterator[list[str]]
-    taken: int = 0
+    pending: list[list[str]] = field(default_factory=list)  # rows read before the one that could not be
 
     def take(self, most: int) -> list[list[str]]:
         """Return the next rows, at most ``most``; BatchRefused when the text is not what it should be."""
-        rows: list[list[str]] = []
+        rows = self.pending = []
         width = len(self.header)
         try:
             for row in self.reader:
@@ -58,9 +59,9 @@ class Upload:
                 rows.append(row)
                 if len(rows) == most:
                     break
-        except csv.Error as problem:
-            raise BatchRefused(f"InvalidBatch : Failed to parse CSV: {problem}") from None
-        self.taken += len(rows)
+        except (csv.Error, UnicodeDecodeError) as problem:
+            raise _unreadable(problem) from None
+        self.pending = []
         return rows
 
 
@@ -69,28 +70,32 @@ def open_upload(data: bytes, delimiter: str, line_ending: str | None) -> Upload:
 
     ``line_ending`` is ``LF`` or ``CRLF`` and must be the text's own; None takes either.
     """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BatchRefused("InvalidBatch : Failed to read the data: it is not UTF-8") from None
-    if "\x00" in text:
+    if b"\x00" in data:
         raise BatchRefused("InvalidBatch : Failed to parse CSV: line contains NUL")
-    first_end = text.find("\n")
-    if line_ending is not None and first_end > 0 and (text[first_end - 1] == "\r") != (line_ending == "CRLF"):
+    first_end = data.find(b"\n")
+    if line_ending is not None and first_end > 0 and (data[first_end - 1] == _RETURN) != (line_ending == "CRLF"):
         raise BatchRefused(
             f"ClientInputError : LineEnding is invalid on user data. Current LineEnding setting is {line_ending}"
         )
     csv.field_size_limit(LONGEST_CELL * 4)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    # Decoded as it is read: a hundred megabytes would otherwise be several times that.
+    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
-    except csv.Error as problem:
-        raise BatchRefused(f"InvalidBatch : Failed to parse CSV: {problem}") from None
+    except (csv.Error, UnicodeDecodeError) as problem:
+        raise _unreadable(problem) from None
     if not any(header):
         raise BatchRefused("InvalidBatch : Unable to find any headers in CSV file")
     if len(header) > MOST_COLUMNS:
         raise BatchRefused(f"InvalidBatch : more than {MOST_COLUMNS} columns")
     return Upload(header, reader)
+
+
+def _unreadable(problem: csv.Error | UnicodeDecodeError) -> BatchRefused:
+    if isinstance(problem, UnicodeDecodeError):
+        return BatchRefused("InvalidBatch : Failed to read the data: it is not UTF-8")
+    return BatchRefused(f"InvalidBatch : Failed to parse CSV: {problem}")
 
 
 class _Lines:

@@ -188,6 +188,13 @@ def test_an_upload_that_makes_no_sense_fails_the_job(standing: Client, text: str
     assert done["errorMessage"].startswith(message)
 
 
+def test_rows_around_one_that_can_not_be_read_are_given_back(client: Client) -> None:
+    done = client.run("Key__c,Hours__c\na,1\nb,2\nc,3,4\nd,5\n")
+    assert done["state"] == "Failed"
+    assert [row["Key__c"] for row in client.result(done["id"], "unprocessedrecords")] == ["a", "b", "d"]
+    assert client.packs("Id") == []
+
+
 def test_a_byte_order_mark_and_a_missing_last_line_end_are_fine(client: Client) -> None:
     assert client.run(b"\xef\xbb\xbfKey__c,Hours__c\n\nk,1")["numberRecordsProcessed"] == 1
 
