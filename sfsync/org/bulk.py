@@ -25,8 +25,9 @@ log = logging.getLogger("sfsync.org")
 csv.field_size_limit(16 * 1024 * 1024)
 """Long text areas hold up to 131,072 characters, each up to 4 bytes; Python's own limit is 131,072."""
 
-ROWS_A_SECOND = 20_000
-"""What a query job is expected to do; only decides when to look first."""
+READ_A_SECOND, WRITTEN_A_SECOND = 50_000, 5_000
+"""Rows a query or an ingest job is expected to do; only decides when to look first."""
+SHORTEST_LOOK = 1.0
 LONGEST_LOOK = 30.0
 GIVE_UP_SECONDS = 4 * 3600.0
 ENDED = frozenset(("JobComplete", "Failed", "Aborted"))
@@ -66,21 +67,22 @@ def start_query(session: OrgSession, statement: str) -> Job:
     return Job.of(session.request("POST", "jobs/query", json_body=body, attempts=READ_ATTEMPTS).body)
 
 
-def wait_for(session: OrgSession, kind: str, job_id: str, rows: int) -> Job:
+def wait_for(session: OrgSession, kind: str, job_id: str, seconds: float) -> Job:
     """Return job ``job_id`` (of ``jobs/<kind>``) once it has ended; each look is 1 API call.
 
-    Looks first when ``rows`` rows may be done, then at growing intervals. Raises OrgBusy after four hours.
+    Looks first after ``seconds``, when it may be done, then at growing intervals. Raises OrgBusy after four hours.
     """
-    pause = min(LONGEST_LOOK, max(0.5, rows / ROWS_A_SECOND))
     until = session.clock.monotonic() + GIVE_UP_SECONDS
+    pause = seconds
     while True:
+        if pause > 0:
+            session.clock.sleep(min(LONGEST_LOOK, pause))
         job = Job.of(session.read(f"jobs/{kind}/{record_id(job_id)}").body)
         if job.state in ENDED:
             return job
         if session.clock.monotonic() > until:
             raise OrgBusy(f"Bulk job {job_id} is still {job.state} after four hours", advice="look at it in the org")
-        session.clock.sleep(pause)
-        pause = min(LONGEST_LOOK, pause * 1.6)
+        pause = max(SHORTEST_LOOK, pause * 1.5)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -43,18 +43,34 @@ class Load:
     place: Place
     overlap: timedelta
     expected: int
+    """Rows the org counted."""
+    started: dict[int, str] = field(default_factory=dict)
+    """Jobs that run already, by part."""
+    started_reading: float = 0.0
+
+    @property
+    def parts(self) -> int:
+        """The records, and each kind of their events."""
+        return 1 + len(self.reader.sources)
+
+    def start(self, session: OrgSession) -> None:
+        """Start the jobs of every part that is still to be read, so that they run side by side; 1 API call each."""
+        for part in range(self.place.part, self.parts):
+            if part != self.place.part or not self.place.job:
+                self.started[part] = bulk.start_query(session, str(self._query(part))).id
+        self.started_reading = session.clock.monotonic()
 
     def pages(self, session: OrgSession) -> Iterator[Page]:
         """Yield the object's pages; the last one moves the bookmark and clears the checkpoint."""
         upto = self.place.upto or written(self.upto)
-        parts = 1 + len(self.reader.sources)
         place = replace(self.place, upto=upto, stamp="", sf_id="")
         restarts = 0
-        while place.part < parts:
+        while place.part < self.parts:
             try:
                 if not place.job:
-                    job = bulk.start_query(session, str(self._query(place.part)))
-                    place = replace(place, job=job.id, locator="", row=0)
+                    known = self.started.pop(place.part, "")
+                    job = known or bulk.start_query(session, str(self._query(place.part))).id
+                    place = replace(place, job=job, locator="", row=0)
                     yield self._page((), place)
                 for page, reached in self._results(session, place):
                     yield page
@@ -93,7 +109,8 @@ class Load:
     def _results(self, session: OrgSession, place: Place) -> Iterator[tuple[Page, Place]]:
         """Yield each page of a job's results from ``place`` on, with the place behind it."""
         if not place.locator and not place.row:
-            job = bulk.wait_for(session, "query", place.job, self.expected)
+            ready = self.started_reading + max(bulk.SHORTEST_LOOK, self.expected / bulk.READ_A_SECOND)
+            job = bulk.wait_for(session, "query", place.job, ready - session.clock.monotonic())
             if job.state != "JobComplete":
                 raise bulk.failure(job)
         locator, skip = place.locator, place.row

@@ -103,12 +103,23 @@ def _extract(
     ]
     _ask_first_pages(session, work)
     _ask_by_id(session, [one for one in work if one.pager.done and not one.place.job])
+    loads = {one.name: _load(one, overlap) for one in work if _is_large(session, one)}
+    for load in loads.values():
+        load.start(session)
     for position, one in enumerate(work):
-        if one.place.job or one.pager.total > session.settings.bulk_above_rows:
-            load = bulkread.Load(one.reader, one.bookmark, one.upto, one.place, overlap, one.pager.total)
-            yield from load.pages(session)
+        if one.name in loads:
+            yield from loads[one.name].pages(session)
         else:
-            yield from _pages(session, one, [other.pager for other in work[position + 1 :]])
+            yield from _pages(session, one, [o.pager for o in work[position + 1 :] if o.name not in loads])
+
+
+def _is_large(session: OrgSession, one: _Reading) -> bool:
+    return bool(one.place.job) or one.pager.total > session.settings.bulk_above_rows
+
+
+def _load(one: _Reading, overlap: timedelta) -> bulkread.Load:
+    one.pager.ready.clear()
+    return bulkread.Load(one.reader, one.bookmark, one.upto, one.place, overlap, one.pager.total)
 
 
 def _begin(reader: RowReader, bookmark: Bookmark, opening: poll.Opening, overlap: timedelta) -> _Reading:

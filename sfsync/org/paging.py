@@ -26,6 +26,8 @@ Row = Mapping[str, Any]
 
 STEP = 2_000
 """Rows of one query once the org's own paging has failed: the most a page holds anyway."""
+PAGE_STEP = 200
+"""Pages of a multiple of this many rows follow each other evenly; others are cut where wide rows end them."""
 MAX_RESTARTS = 3
 """How often one read may begin again before it is given up for this run."""
 _OFFSET = re.compile(r"^(.*-)(\d+)$")
@@ -75,7 +77,7 @@ class Pager:
             return []
         paths = [self._next]
         steps = _OFFSET.match(self._next)
-        if steps and self._page and not self.query.children:
+        if steps and self._page and self._page % PAGE_STEP == 0:
             offset = int(steps[2])
             while len(paths) < most and (offset := offset + self._page) < self.total:
                 paths.append(f"{steps[1]}{offset}")

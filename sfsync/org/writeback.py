@@ -264,7 +264,7 @@ class _Work:
             content = bulk.write_csv(header, cells)
             key_field = first.mapping.key if first.creates else None
             started = bulk.start_ingest(self.session, first.change.object, operation, key_field, content)
-            job = bulk.wait_for(self.session, "ingest", started.id, len(rows) * 4)
+            job = bulk.wait_for(self.session, "ingest", started.id, len(rows) / bulk.WRITTEN_A_SECOND)
             yield from self._bulk_results(rows, job, named_by)
         except OrgUnavailable as bad:
             log.warning("%s: Bulk job lost: %s; its rows go by composite", self.session.name, bad)
