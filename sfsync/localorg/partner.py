@@ -334,7 +334,8 @@ def _upsert(call: SoapCall) -> str:
 def _ids(call: SoapCall) -> list[tuple[str, str]]:
     """Return (object, id) of the ids given; an id of nothing keeps an empty object."""
     found = []
-    for given in call.operation.values("ids") or call.operation.values("ID"):
+    # One old client writes ``id``; an org goes by the place of the element, not by its name.
+    for given in (c.text.strip() for c in call.operation.children if c.name.lower() in ("ids", "id")):
         long = ids.to_long(given)
         owner = None if long is None else call.org.schema.by_prefix(long[:3])
         found.append((owner.name if owner is not None else "", long or given))
@@ -392,9 +393,9 @@ def _rest(call: SoapCall, path: str) -> Any:
 
 
 def _plain(name: str, value: Any) -> str:
-    """Return a describe member as XML: lists repeat the element, null is left out."""
+    """Return a describe member as XML: lists repeat the element, null is left out unless clients look for it."""
     if value is None:
-        return ""
+        return _nil(name) if name in _NILLABLE else ""
     if isinstance(value, list):
         return "".join(_plain(name, each) for each in value)
     if isinstance(value, Mapping):
@@ -402,9 +403,16 @@ def _plain(name: str, value: Any) -> str:
     return leaf(name, value)
 
 
+_NILLABLE = frozenset({"keyPrefix", "urlDetail", "urlEdit", "urlNew"})
+
+
 def _described(call: SoapCall, name: str) -> str:
     _visible(call, name)
     facts = _rest(call, f"/sobjects/{quote(name)}/describe")
+    root = call.http.world.instance_url(call.org, call.http.request)
+    urls = facts["urls"]
+    for key, template in (("urlDetail", "uiDetailTemplate"), ("urlEdit", "uiEditTemplate"), ("urlNew", "uiNewRecord")):
+        facts[key] = root + urls[template] if urls.get(template) else None
     return node("result", *(_plain(key, facts[key]) for key in sorted(facts) if key != "urls"))
 
 
@@ -429,8 +437,13 @@ def _describe_global(call: SoapCall) -> str:
 def _window(call: SoapCall, what: str) -> Any:
     name = call.operation.value("sObjectType")
     _visible(call, name)
-    start, end = (quote(call.operation.value(tag)) for tag in ("startDate", "endDate"))
+    start, end = (quote(_zoned(call.operation.value(tag))) for tag in ("startDate", "endDate"))
     return _rest(call, f"/sobjects/{quote(name)}/{what}?start={start}&end={end}")
+
+
+def _zoned(text: str) -> str:
+    """Return an XML date and time with its zone; without one it is GMT."""
+    return text if re.search(r"(Z|[+-]\d\d:?\d\d)$", text) else f"{text}Z"
 
 
 def _z(text: str | None) -> str | None:

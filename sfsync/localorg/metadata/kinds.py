@@ -69,6 +69,17 @@ KINDS: dict[str, Kind] = {
 }
 """Types with files of their own, in the order a deploy takes them."""
 
+NONE_HERE = frozenset(
+    """ApexClass ApexComponent ApexPage ApexTestSuite ApexTrigger AssignmentRules AuraDefinitionBundle AutoResponseRules
+    ConnectedApp ContentAsset CustomMetadata CustomSite Dashboard DashboardFolder Document DocumentFolder DuplicateRule
+    EmailFolder EmailTemplate EscalationRules ExperienceBundle ExternalClientApplication ExternalDataSource Flow
+    FlowDefinition Group HomePageComponent HomePageLayout InstalledPackage Letterhead LightningComponentBundle
+    LightningMessageChannel MatchingRules MilestoneType NamedCredential Network PermissionSetGroup PlatformEventChannel
+    Queue Report ReportFolder Role SamlSsoConfig Scontrol Settings SharingRules StandardValueSet StaticResource Workflow
+    WorkflowAlert WorkflowRule""".split()
+)
+"""Types of a real org of which this one has nothing: they may be listed and asked for, and not deployed."""
+
 CHILDREN: dict[str, tuple[Kind, str]] = {
     child: (kind, element) for kind in KINDS.values() for element, child, _ in kind.children
 }

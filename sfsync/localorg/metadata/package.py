@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sfsync.localorg.metadata.kinds import BY_FOLDER, CHILDREN, KINDS
+from sfsync.localorg.metadata.kinds import BY_FOLDER, CHILDREN, KINDS, NONE_HERE
 from sfsync.localorg.xmltree import Element, XmlError, parse
 
 MOST_FILES = 10_000
@@ -111,7 +111,7 @@ def _read_one(package: Package, top: str, files: dict[str, bytes], allow_missing
     package.version = manifest.value("version") or package.version
     wanted = _listed(manifest)
     for kind in wanted:
-        if kind not in KINDS and kind not in CHILDREN:
+        if kind not in KINDS and kind not in CHILDREN and kind not in NONE_HERE:
             package.refusals.append(
                 Refusal("", _MANIFEST, top + _MANIFEST, f"Unknown type name '{kind}' specified in package.xml")
             )
@@ -141,7 +141,7 @@ def _read_one(package: Package, top: str, files: dict[str, bytes], allow_missing
                 )
     for kind, names in wanted.items():
         for name in sorted(names - {"*"}):
-            if (kind, name) not in found and not allow_missing and (kind in KINDS or kind in CHILDREN):
+            if (kind, name) not in found and not allow_missing and kind in KINDS.keys() | CHILDREN.keys() | NONE_HERE:
                 problem = (
                     f"An object '{name}' of type {kind} was named in package.xml, but was not found in zipped directory"
                 )

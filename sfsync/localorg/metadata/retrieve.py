@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sfsync.localorg.access import Actor
 from sfsync.localorg.errors import ApiError
-from sfsync.localorg.metadata.kinds import CHILDREN, KINDS, NAMESPACE, PREFIXES
+from sfsync.localorg.metadata.kinds import CHILDREN, KINDS, NAMESPACE, NONE_HERE, PREFIXES
 from sfsync.localorg.metadata.state import Kept, MetadataState, state_of
 from sfsync.localorg.xmltree import Element, pretty
 
@@ -58,7 +58,7 @@ def retrieve(
     problems: list[tuple[str, str]] = []
     listed: dict[str, list[str]] = {}
     for kind, names in wanted.items():
-        if kind not in KINDS and kind not in CHILDREN:
+        if kind not in KINDS and kind not in CHILDREN and kind not in NONE_HERE:
             raise ApiError(400, "INVALID_TYPE", f"Unknown type name '{kind}' specified in package.xml")
         for name in sorted(_spread(state, kind, names)):
             found = _found(org, state, kind, name)
@@ -171,6 +171,8 @@ def properties(kept: Kept, top: str = "") -> FileProperties:
 
 def listed(org: LocalOrg, kind: str) -> list[FileProperties]:
     """Return every component of a type; for CustomObject the standard objects too. ApiError for an unknown type."""
+    if kind in NONE_HERE:
+        return []
     if kind not in PREFIXES:
         raise ApiError(400, "INVALID_TYPE", f"INVALID_TYPE: Unknown type:{kind}")
     state = state_of(org)
