@@ -173,7 +173,7 @@ class Conditions:
 
     def _folded(self, left: Term, operator: str, value: str) -> str:
         sign = "IS NOT" if operator == "!=" else operator
-        return f"soql_fold({left.sql}) {sign} {self.bind(value.casefold())}"
+        return f"soql_fold({left.sql}) {sign} {self.bind(value.lower())}"
 
     def _like(self, left: Term, value: Value) -> str:
         if left.kind in _UNTEXTUAL or left.kind in ID_TYPES or left.kind == "multipicklist":
@@ -187,11 +187,13 @@ class Conditions:
             return f"{left.sql} GLOB {self.bind(_glob(pattern))}"
         if pattern.isascii():
             return f"{left.sql} LIKE {self.bind(pattern)} ESCAPE '\\'"
-        return f"soql_fold({left.sql}) LIKE {self.bind(pattern.casefold())} ESCAPE '\\'"
+        return f"soql_fold({left.sql}) LIKE {self.bind(pattern.lower())} ESCAPE '\\'"
 
     def _in_list(self, item: InList) -> str:
         left = self._left(item.left, "in")
         values = [self.literals.read(value, left.kind, left.name, left.at) for value in item.values]
+        if left.kind == "boolean":  # a null stands for false
+            values = [0 if value is None else value for value in values]
         if any(isinstance(value, Range) for value in values):
             return self._in_ranges(left, item.negated, values)
         has_null = any(value is None for value in values)
@@ -199,7 +201,7 @@ class Conditions:
         sql = left.sql
         if left.kind not in _UNTEXTUAL and not left.case_sensitive and not all(str(v).isascii() for v in plain):
             sql = f"soql_fold({sql})"
-            plain = [str(value).casefold() for value in plain]
+            plain = [str(value).lower() for value in plain]
         inside = f"{sql} IN ({self.bind_all(plain)})"
         if has_null:
             inside = f"({inside} OR {left.sql} IS NULL)"

@@ -94,7 +94,7 @@ def register(connection: sqlite3.Connection) -> None:
 
 
 def _fold(text: object) -> str | None:
-    return text.casefold() if isinstance(text, str) else None
+    return text.lower() if isinstance(text, str) else None
 
 
 @lru_cache(maxsize=64)
