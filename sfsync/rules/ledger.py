@@ -97,11 +97,17 @@ class _Touched:
 
 
 class Book:
-    """One client's ledger, told up to now, that can learn a change and go back only as far as it reaches."""
+    """One client's ledger, told up to now, that can learn a change and go back only as far as it reaches.
+
+    A book counts what ``settle`` returned as posted. Whoever fails to commit that, or finds that the store
+    holds another number of postings than ``posted``, drops the book and opens a new one.
+    """
 
     def __init__(self, facts: LedgerFacts, postings: Iterable[Posting], terms: ClientTerms, plans: Plans) -> None:
         """Take in all facts of one client and all of its postings; nothing is told before ``settle``."""
         postings = list(postings)
+        self.posted = len(postings)
+        """Postings of this client that the book knows of."""
         self.terms = terms
         self._standing: dict[str, Standing] = {}
         self._expiries: dict[str, set[str]] = {}
@@ -182,6 +188,7 @@ class Book:
             self._absorb(standing(new, self._standing))
             self.intake.drawn |= {p.pack for p in new if _draws(p)}
             postings += new
+            self.posted += len(new)
             courtesy = self._courtesy(corrected, new, now)
             if not courtesy:
                 break

@@ -89,7 +89,7 @@ def test_minutes_are_conserved_and_no_pack_dips_below_zero_whatever_happens(batc
 
 
 def drawn_only_when_valid(history: History, outcome: LedgerOutcome, records: dict[str, Record]) -> None:
-    """LED-3: the work date lies in the days of the pack or the grace of a reservation, or before a settling purchase."""
+    """LED-3: the work date lies in the days of the pack or the grace of a reservation, or before a purchase."""
     grace = timedelta(days=history.terms.policy.reservation_grace_days)
     for entry in outcome.entries.values():
         worked = records[entry.key]
