@@ -26,7 +26,7 @@ from sfsync.localorg.fresh import Assignment, furnish
 from sfsync.localorg.journal import Journal
 from sfsync.localorg.records import Change, Options, Records, SaveResult
 from sfsync.localorg.removal import Removal
-from sfsync.localorg.schema import Field, PermissionSet, Schema, SchemaChange, SObject
+from sfsync.localorg.schema import Field, PermissionSet, PicklistValue, Schema, SchemaChange, SObject
 from sfsync.localorg.standard import custom_object, history_object, open_references, standard_schema
 from sfsync.localorg.storage import Held, Storage, quoted
 
@@ -340,6 +340,21 @@ class LocalOrg:
             self._closed = frozenset(str(r[0]).lower() for r in rows)
         return self._closed
 
+    def set_case_statuses(self, statuses: Sequence[tuple[str, bool]]) -> None:
+        """Let Case.Status have these values, given as (name, whether it means closed); the first is the default."""
+        with self.storage.unit():
+            self.storage.remove("CaseStatus", [i for (i,) in self.storage.rows('SELECT "Id" FROM "CaseStatus"')])
+            rows = [
+                {"MasterLabel": n, "ApiName": n, "SortOrder": at, "IsDefault": at == 1, "IsClosed": closed}
+                for at, (n, closed) in enumerate(statuses, 1)
+            ]
+            self.seed_rows("CaseStatus", rows)
+        values = tuple(PicklistValue(n, default=at == 0) for at, (n, _) in enumerate(statuses))
+        status = self.schema["Case"].fields["Status"]
+        self.schema.put_field("Case", replace(status, picklist=values, default=statuses[0][0]))
+        self._closed = None
+        self.access_changed()
+
     def default_business_hours(self) -> str | None:
         """Return the id of the default business hours."""
         rows = self.storage.rows('SELECT "Id" FROM "BusinessHours" WHERE "IsDefault" = 1')
@@ -390,12 +405,12 @@ class LocalOrg:
 
         Raises ApiError when a rule or formula cannot be used or a named object does not exist.
         """
-        before = self._schema_copy()
+        before = self._schema_copy(), dict(self.custom_grants), set(self.custom_permissions)
         try:
             with self.storage.unit():
                 self._apply(change)
         except BaseException:
-            self.schema = before
+            self.schema, self.custom_grants, self.custom_permissions = before
             raise
         finally:
             self._closed = None

@@ -450,6 +450,11 @@ class Records:
         ]
         if not touched:
             return
+        if self.org.storage.held:
+            for change in touched:
+                holder = self.org.storage.held_value(plan.sobject.name, each.name, change.new[each.name])
+                if holder is not None and holder != change.new.get("Id"):
+                    change.refuse(self.org.storage.lock_error(holder))
         taken = self.matches(plan.sobject.name, each, [c.new[each.name] for c in touched])
         mine: dict[Any, str] = {}
         for change in touched:

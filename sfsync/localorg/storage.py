@@ -78,6 +78,7 @@ class Storage:
         self._depth = 0
         self._touched: set[tuple[str, str]] | None = None
         self._next_held = 1
+        self._entered: Held | None = None
         self.held: dict[int, Held] = {}
         self._locks: dict[str, int] = {}
 
@@ -237,6 +238,7 @@ class Storage:
         self.db.execute("BEGIN")
         self._depth = 1
         self._touched = set()
+        self._entered = held
         released = {i: n for i, n in self._locks.items() if n == held.number}
         for record_id in released:
             del self._locks[record_id]
@@ -246,7 +248,7 @@ class Storage:
             for object_name, record_id in sorted(self._touched):
                 held.images[object_name, record_id] = self.image(object_name, record_id)
         finally:
-            self._touched = None
+            self._touched = self._entered = None
             self._depth = 0
             self.db.execute("ROLLBACK")
             self._locks |= {record_id: held.number for _, record_id in held.images}
@@ -284,6 +286,19 @@ class Storage:
     def locked(self, record_id: str) -> bool:
         """Return whether a held transaction keeps this row locked against the one that asks."""
         return record_id in self._locks
+
+    def held_value(self, object_name: str, column: str, value: Any) -> str | None:
+        """Return the id of an uncommitted row of another transaction that holds this value, in any case, or None."""
+        wanted = value.lower() if isinstance(value, str) else value
+        for held in self.held.values():
+            if held is self._entered:
+                continue
+            for (name, record_id), image in held.images.items():
+                if name == object_name and image is not None and not image["IsDeleted"]:
+                    found = image.get(column)
+                    if (found.lower() if isinstance(found, str) else found) == wanted:
+                        return record_id
+        return None
 
     def lock_error(self, record_id: str) -> ApiError:
         """Return the refusal of a write to a locked row."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from sfsync.localorg.access import Actor
 from sfsync.localorg.auth import claimed
-from sfsync.localorg.errors import ApiError, OAuthError
+from sfsync.localorg.errors import ApiError, OAuthError, not_modelled
 from sfsync.localorg.face import (
     DEPRECATED,
     LONGEST_URI,
@@ -149,6 +149,7 @@ class World:
             )
             path = request.path
             is_api = path.startswith("/services/") and not path.startswith("/services/oauth2")
+            is_api = is_api and path.rstrip("/") != "/services/data"
             try:
                 response = self._answer(org, request, token, entry)
             except ApiError as error:
@@ -182,6 +183,9 @@ class World:
         route, args = self.router.find(request.method, request.path)
         request.body = decoded_body(request)
         call = Call(self, org, request, args, version or "61.0", token=token, cost=route.cost)
+        accepted = request.headers.get("accept", "")
+        if "/xml" in accepted and version is not None and "json" not in accepted and "*/*" not in accepted:
+            raise not_modelled(f"answers in XML: {request.path}", status=406)
         if route.session:
             user_id = org.logins.user_of(token)
             call.user = org.actor(user_id)

@@ -256,6 +256,18 @@ def test_a_case_numbers_itself_and_follows_its_status(client: Client) -> None:
     assert (row["IsClosed"], row["ClosedDate"]) == (False, None)
 
 
+def test_an_org_can_have_case_statuses_of_its_own(client: Client) -> None:
+    client.org.set_case_statuses([("Open", False), ("Resolved", True)])
+    case = client.made("Case", Subject="s")
+    assert client.ask("GET", f"sobjects/Case/{case}").json()["Status"] == "Open"
+    client.ask("PATCH", f"sobjects/Case/{case}", {"Status": "Resolved"})
+    assert client.query("SELECT IsClosed FROM Case")[0]["IsClosed"] is True
+    assert [r["ApiName"] for r in client.query("SELECT ApiName FROM CaseStatus ORDER BY SortOrder")] == [
+        "Open",
+        "Resolved",
+    ]
+
+
 def test_comments_written_on_a_case_become_a_case_comment(client: Client) -> None:
     case = client.made("Case", Subject="s", Comments="hello")
     [row] = client.query("SELECT ParentId, CommentBody, CreatorName FROM CaseComment")
@@ -463,3 +475,30 @@ def test_two_orgs_of_one_seed_are_equal() -> None:
         return [made, client.query("SELECT Id, Name FROM Account"), client.query("SELECT Id FROM User")]
 
     assert story(furnished(ManualClock(NOW))) == story(furnished(ManualClock(NOW)))
+
+
+def test_an_uncommitted_unique_value_is_already_taken(client: Client) -> None:
+    held = client.org.hold()
+    with client.org.within(held):
+        client.org.insert("Pack__c", {"Key__c": "Mine"})
+    assert client.refusal("POST", "sobjects/Pack__c", {"Key__c": "MINE"}) == (400, "UNABLE_TO_LOCK_ROW")
+    client.org.commit_held(held)
+    assert client.refusal("POST", "sobjects/Pack__c", {"Key__c": "MINE"}) == (400, "DUPLICATE_VALUE")
+
+
+def test_history_can_be_seeded(client: Client) -> None:
+    case = client.made("Case", Subject="s")
+    row = {
+        "CaseId": case,
+        "Field": "Status",
+        "OldValue": "New",
+        "NewValue": "Working",
+        "CreatedDate": "2026-01-01T00:00:00Z",
+    }
+    client.org.seed_rows("CaseHistory", [row])
+    [found] = client.query("SELECT NewValue, CreatedDate FROM CaseHistory WHERE Field = 'Status'")
+    assert (found["NewValue"], found["CreatedDate"]) == ("Working", "2026-01-01T00:00:00.000+0000")
+
+
+def test_an_answer_in_xml_is_refused_aloud(client: Client) -> None:
+    assert client.refusal("GET", "limits", Accept="application/xml") == (406, "FUNCTIONALITY_NOT_ENABLED")
