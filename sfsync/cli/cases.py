@@ -46,6 +46,7 @@ def list_cases(client: str | None, every: bool, waiting: bool, limit: int, as_js
             )
             for r in rows
         ],
+        ("Message", "Category", "Logged", "Approved", "Estimate", "Client"),
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def doctor(only: str | None, offline: bool, as_json: bool) -> None:
     if as_json:
         emit({"ok": not wrong, "checks": [asdict(one) for one in checks]})
     else:
-        table(("", "Check", "", "Mend it with"), [(SIGNS[c.level], c.name, c.said, c.mend) for c in checks])
+        table(("", "Check", "Says", "Mend it with"), [(SIGNS[c.level], c.name, c.said, c.mend) for c in checks])
         warnings = sum(one.level == WARNING for one in checks)
         talk(f"{len(wrong)} error(s), {warnings} warning(s), {len(checks) - len(wrong) - warnings} ok")
     finish(Exit.CHECK_FAILED if wrong else Exit.OK)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sfsync.cli.connect import connect, key
-from sfsync.cli.output import as_json, emit, show, table, talk
+from sfsync.cli.output import as_json, emit, pairs, show, table, talk
 from sfsync.cli.rooms import Opened, runtime
 
 
@@ -31,7 +31,7 @@ def list_orgs(as_json: bool) -> None:
         rows = [_row(opened, name) for name in opened.orgs(())]
     columns = ("Org", "Client", "Role", "Organisation", "State", "Last sync", "Held by", "Reason")
     names = ("org", "client", "role", "organization_id", "state", "last_success_at", "holder", "reason")
-    show(as_json, {"orgs": rows}, columns, [tuple(row[name] for name in names) for row in rows])
+    show(as_json, {"orgs": rows}, columns, [tuple(row[name] for name in names) for row in rows], ("Role", "Held by"))
 
 
 @org.command("show")
@@ -48,9 +48,7 @@ def show_org(org: str, as_json: bool) -> None:
     if as_json:
         emit({"org": row})
         return
-    for name, value in row.items():
-        if name not in ("readings", "calls") and value not in (None, ""):
-            click.echo(f"{name:<18}{value}")
+    pairs({name: value for name, value in row.items() if name not in ("readings", "calls")})
     calls = row["calls"]
     everybody = f", {calls.used} of {calls.allowed} by everybody" if calls.used is not None else ""
     click.echo(f"{'calls today':<18}{calls.ours} by us{everybody}")

@@ -48,31 +48,67 @@ def emit(data: Mapping[str, Any]) -> None:
     click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **plain(data)}, ensure_ascii=False))
 
 
-def show(as_json: bool, data: Mapping[str, Any], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def show(
+    as_json: bool,
+    data: Mapping[str, Any],
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    drop: Sequence[str] = (),
+) -> None:
     """Print ``data`` as JSON if asked, else ``rows`` as a table."""
     if as_json:
         emit(data)
     else:
-        table(columns, rows)
+        table(columns, rows, drop)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table on a terminal and tab-separated lines elsewhere."""
-    shown = [[cell_text(cell) for cell in row] for row in rows]
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], drop: Sequence[str] = ()) -> None:
+    """Print a table on a terminal and tab-separated lines elsewhere.
+
+    On a terminal empty columns are left out, and those named in ``drop``, first to last, until the rest fits: an id
+    that is cut cannot be given back as an argument.
+    """
     if not sys.stdout.isatty():
-        for row in [list(columns), *shown]:
-            click.echo("\t".join(" ".join(cell.split()) if "\n" in cell or "\t" in cell else cell for cell in row))
+        for line in [list(columns), *([cell_text(cell) for cell in row] for row in rows)]:
+            click.echo("\t".join(" ".join(cell.split()) if "\n" in cell or "\t" in cell else cell for cell in line))
         return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
+    shown = [[short_text(cell) for cell in row] for row in rows]
+    kept = fitting(columns, shown, drop, console.width)
     grid = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        grid.add_column(column, overflow="fold")
+    for place in kept:
+        grid.add_column(columns[place], overflow="fold")
     for row in shown:
-        grid.add_row(*(Text(cell) for cell in row))  # as text: a subject in [brackets] is no markup
-    Console().print(grid)
+        grid.add_row(*(Text(row[place]) for place in kept))  # as text: a subject in [brackets] is no markup
+    console.print(grid)
+
+
+def fitting(columns: Sequence[str], rows: Sequence[Sequence[str]], drop: Sequence[str], width: int) -> list[int]:
+    """Return the places of the columns that are shown in ``width`` characters, in order."""
+    widths = [max([len(name), *(len(row[place]) for row in rows)]) for place, name in enumerate(columns)]
+    kept = [place for place in range(len(columns)) if not rows or any(row[place] for row in rows)]
+    for name in drop:
+        if sum(widths[place] + 1 for place in kept) - 1 <= width:
+            break
+        kept = [place for place in kept if columns[place] != name]
+    return kept
+
+
+def short_text(value: Any) -> str:
+    """Return one cell for a person: an instant without its seconds."""
+    return value.strftime("%Y-%m-%d %H:%MZ") if isinstance(value, datetime) else cell_text(value)
+
+
+def pairs(values: Mapping[str, Any], width: int = 18) -> None:
+    """Print names and values, one a line; what is empty is left out."""
+    for name, value in values.items():
+        text = cell_text(value)
+        if text:
+            click.echo(f"{name:<{width}}{text}")
 
 
 def cell_text(value: Any) -> str:

@@ -19,12 +19,16 @@ from sfsync.cli.rooms import Mistyped, files, now, runtime
 
 if TYPE_CHECKING:
     from sfsync.policy import PackPlan, Policy
-    from sfsync.records import Pack, Posting
+    from sfsync.records import ClientAccount, Pack, Posting
     from sfsync.rules.evaluate import Facts
     from sfsync.rules.pricing import Advice, Mix, Order
     from sfsync.rules.wording import Refusal
 
 DAY = click.DateTime(["%Y-%m-%d"])
+TOTALS = (
+    "balance_minutes", "reserved_minutes", "available_minutes", "uncovered_minutes", "at_risk_minutes",
+    "burn_week_minutes", "forecast_empty_on",
+)  # fmt: skip
 REFUSALS = {
     "qty_must_be_positive_integer": "Packs are bought whole: give a number of packs from 1.",
     "unknown_plan": "There is no pack plan {plan!r}; there are {known}.",
@@ -92,16 +96,7 @@ def show_packs(client: str, every: bool, at: datetime | None, as_json: bool) -> 
     rows = [{**_pack(p, today), "balance_minutes": balances.get(p.key, 0)} for p in listed]
     account = facts.account or ClientAccount(key="")
     if as_json:
-        totals = {
-            n: getattr(account, n)
-            for n in (
-                "balance_minutes",
-                "reserved_minutes",
-                "available_minutes",
-                "uncovered_minutes",
-                "at_risk_minutes",
-            )
-        }
+        totals = {name: getattr(account, name) for name in TOTALS}
         emit({"client": name, "at": at, "packs": rows, **(totals if at is None else {})})
         return
     columns = ("Pack", "Type", "Bought", "Used", "Reserved", "Left", "Last day", "Days", "Extension", "Status")
@@ -115,12 +110,10 @@ def show_packs(client: str, every: bool, at: datetime | None, as_json: bool) -> 
             )
             for r in rows
         ],
+        ("Status", "Extension", "Bought", "Reserved"),
     )  # fmt: skip
     if at is None:
-        talk(
-            f"balance {hours(account.balance_minutes or 0)} h, reserved {hours(account.reserved_minutes or 0)} h, "
-            f"available {hours(account.available_minutes or 0)} h, uncovered {hours(account.uncovered_minutes or 0)} h"
-        )
+        talk(_account_text(account))
 
 
 @packs.command()
@@ -168,6 +161,7 @@ def ledger(client: str, pack: str | None, since: datetime | None, as_json: bool)
             )
             for r in rows
         ],
+        ("Source", "Category", "Booked", "Pack"),
     )  # fmt: skip
 
 
@@ -375,6 +369,20 @@ def _show_mixes(found: list[Mix], minutes: int, vat_rate: Decimal, as_json: bool
             for mix in found
         ],
     )  # fmt: skip
+
+
+def _account_text(account: ClientAccount) -> str:
+    """Return the three figures that are always shown together, and what the pace of four weeks makes of them."""
+    balance, reserved = hours(account.balance_minutes or 0), hours(account.reserved_minutes or 0)
+    told = [f"balance {balance} h, reserved {reserved} h, available {hours(account.available_minutes or 0)} h"]
+    if account.uncovered_minutes:
+        told.append(f"{hours(account.uncovered_minutes)} h of work that no pack covers yet")
+    if account.burn_week_minutes:
+        runs_out = f", runs out about {account.forecast_empty_on}" if account.forecast_empty_on else ""
+        told.append(f"{hours(account.burn_week_minutes)} h a week{runs_out}")
+    if account.at_risk_minutes:
+        told.append(f"{hours(account.at_risk_minutes)} h will expire unused at this pace")
+    return "; ".join(told)
 
 
 def _pack(pack: Pack, today: date) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from sfsync.cli.output import agree, as_json, emit, show, talk, yes
+from sfsync.cli.output import agree, as_json, emit, pairs, show, talk, yes
 from sfsync.cli.rooms import Mistyped, Opened, runtime
 
 
@@ -32,7 +32,7 @@ def list_waiting(org: str | None, as_json: bool) -> None:
         (r["since"], r["org"], r["key"], r["object"], r["direction"], r["code"], r["tries"], r["message"], r["advice"])
         for r in found
     ]
-    show(as_json, {"quarantine": found}, columns, rows)
+    show(as_json, {"quarantine": found}, columns, rows, ("Tries", "Direction", "Object", "Since"))
 
 
 @quarantine.command("show")
@@ -53,9 +53,7 @@ def show_waiting(org: str, key: str, as_json: bool) -> None:
         emit({"quarantine": found})
         return
     for row in found:
-        for name, value in row.items():
-            if name not in ("local", "remote") and value not in (None, ""):
-                click.echo(f"{name:<12}{value}")
+        pairs({name: value for name, value in row.items() if name not in ("local", "remote")}, 12)
         for name, value in row["local"].items():
             if value != row["remote"].get(name):
                 click.echo(f"  {name:<22}{row['remote'].get(name)!s} -> {value!s}")
@@ -134,7 +132,7 @@ def list_conflicts(org: str | None, since: datetime | None, as_json: bool) -> No
     found = [row for row in found if since is None or row["seen_at"].date() >= since.date()]
     columns = ("Seen", "Org", "Object", "Key", "Field", "Kind", "Kept", "Lost", "Winner", "By")
     names_of = ("seen_at", "org", "object", "key", "field", "kind", "kept", "lost", "winner", "by")
-    show(as_json, {"conflicts": found}, columns, [tuple(row[name] for name in names_of) for row in found])
+    show(as_json, {"conflicts": found}, columns, [tuple(row[n] for n in names_of) for row in found], ("By", "Winner"))
 
 
 def _waiting(opened: Opened, org: str | None) -> list[dict[str, Any]]:

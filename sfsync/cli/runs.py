@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sfsync.cli.output import as_json, emit, show
+from sfsync.cli.output import as_json, emit, pairs, show
 from sfsync.cli.rooms import Mistyped, runtime
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def list_runs(org: str | None, limit: int, as_json: bool) -> None:
         )
         for run in found
     ]  # fmt: skip
-    show(as_json, {"runs": [_run(run) for run in found]}, columns, rows)
+    show(as_json, {"runs": [_run(run) for run in found]}, columns, rows, ("Seconds", "Took", "Calls"))
 
 
 @runs.command("show")
@@ -56,11 +56,8 @@ def show_run(run: str, as_json: bool) -> None:
     if as_json:
         emit({"run": _run(found)})
         return
-    for name, value in _run(found).items():
-        if name != "counts" and value not in (None, ""):
-            click.echo(f"{name:<12}{value}")
-    for name in COUNTS:
-        click.echo(f"{name:<12}{found.counts.get(name, 0)}")
+    told = _run(found)
+    pairs({**{name: value for name, value in told.items() if name != "counts"}, **told["counts"]}, 12)
 
 
 def _seconds(run: RunRow) -> int | None:

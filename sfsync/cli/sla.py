@@ -6,14 +6,19 @@ same history as the due time in the org.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sfsync.cli.output import as_json, clock, emit, show, table, talk
 from sfsync.cli.rooms import Mistyped, Opened, runtime
+
+if TYPE_CHECKING:
+    from sfsync.policy import ClientTerms
+    from sfsync.rules.evaluate import Contract, Facts
 
 
 @click.group()
@@ -42,6 +47,7 @@ def board(client: str | None, as_json: bool) -> None:
             )
             for r in rows
         ],
+        ("There", "Clock", "Target", "Client"),
     )  # fmt: skip
     if not as_json:
         late = sum(row["status"] == "Breached" for row in rows)
@@ -164,3 +170,97 @@ def report(client: str | None, since: datetime | None, as_json: bool) -> None:
             for r in rows
         ],
     )  # fmt: skip
+
+
+@sla.command()
+@click.argument("client")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A policy key, or sla_plan; several times.")
+@as_json
+def simulate(client: str, changes: tuple[str, ...], as_json: bool) -> None:
+    """Say what another rule would have made of all cases of CLIENT; nothing is changed."""
+    from dataclasses import replace
+
+    if not changes:
+        raise click.UsageError("Say what to change: --set KEY=VALUE.")
+    with runtime() as opened:
+        name = opened.client_called(client)
+        contract = opened.runtime.contract(name)
+        other = replace(contract, terms=_changed_terms(contract, changes))
+        facts, current = opened.store.facts(name), opened.now
+    now_said, then_said = _clocks(contract, facts, current), _clocks(other, facts, current)
+    rows = [
+        {
+            "case": key,
+            "number": facts.cases[key].number,
+            "priority": facts.cases[key].priority,
+            "due_at": now_said[key].get("due_at"),
+            "new_due_at": then_said[key].get("due_at"),
+            "breached": now_said[key].get("breached"),
+            "new_breached": then_said[key].get("breached"),
+        }
+        for key in sorted(now_said, key=lambda key: (facts.cases[key].number or "", key))
+        if any(now_said[key].get(one) != then_said[key].get(one) for one in ("due_at", "breached"))
+    ]
+    before, after = _count(now_said), _count(then_said)
+    if as_json:
+        emit({"client": name, "set": list(changes), "before": before, "after": after, "cases": rows})
+        return
+    columns = ("Case", "Pr.", "Due", "New due", "Breached", "New breached")
+    names = ("number", "priority", "due_at", "new_due_at", "breached", "new_breached")
+    table(columns, [tuple(row[one] for one in names) for row in rows])
+    talk(
+        f"{len(rows)} of {len(now_said)} cases would differ; breached {before['breached']} -> {after['breached']}, "
+        f"with a clock {before['with_a_clock']} -> {after['with_a_clock']}"
+    )
+
+
+def _changed_terms(contract: Contract, changes: tuple[str, ...]) -> ClientTerms:
+    """Return the terms with the changes; Mistyped names the first that cannot be."""
+    from pydantic import ValidationError
+
+    from sfsync.policy import Policy
+
+    terms = contract.terms
+    values: dict[str, Any] = terms.policy.model_dump()
+    for change in changes:
+        key, _, text = change.partition("=")
+        if key == "sla_plan":
+            if text and text not in contract.plans.sla:
+                raise Mistyped(f"there is no SLA plan {text!r}; there are {', '.join(contract.plans.sla)}")
+            terms = terms.model_copy(update={"sla_plan": text or None})
+        elif key not in values:
+            raise Mistyped(f"there is no policy key {key!r}; there are sla_plan, {', '.join(values)}")
+        elif isinstance(values[key], tuple):
+            values[key] = tuple(part.strip() for part in text.split(",") if part.strip())
+        else:
+            values[key] = text
+    try:
+        return terms.model_copy(update={"policy": Policy.model_validate(values)})
+    except ValidationError as bad:
+        first = bad.errors()[0]
+        raise Mistyped(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+
+
+def _clocks(contract: Contract, facts: Facts, at: datetime) -> dict[str, Mapping[str, Any]]:
+    """Return what each case would show, reckoned from its history alone."""
+    from sfsync.rules.sla import evaluate_case
+
+    return {
+        key: evaluate_case(
+            case,
+            facts.events.get(key, ()),
+            terms=contract.terms,
+            plans=contract.plans,
+            covers=contract.covers,
+            now=at,
+        ).fields
+        for key, case in facts.cases.items()
+        if not case.deleted
+    }
+
+
+def _count(said: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    return {
+        "with_a_clock": sum(fields.get("due_at") is not None for fields in said.values()),
+        "breached": sum(bool(fields.get("breached")) for fields in said.values()),
+    }

@@ -39,6 +39,7 @@ def status(as_json: bool) -> None:
             )
             for r in rows
         ],
+        ("To decide", "Free", "Plan", "Next", "Quarantine"),
     )  # fmt: skip
     wrong = [r for r in rows if r["state"] != "active" or r["quarantined"] or r["error"]]
     talk(f"{len(rows)} org(s), {len(wrong)} need(s) a look" if wrong else f"{len(rows)} org(s), all well")

@@ -46,6 +46,7 @@ def list_summaries(client: str | None, as_json: bool) -> None:
             )
             for r in rows
         ],
+        ("Headline", "Bought", "Opening"),
     )  # fmt: skip
 
 

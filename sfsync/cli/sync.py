@@ -18,6 +18,7 @@ from sfsync.cli.rooms import Opened, runtime
 from sfsync.errors import Exit, LeaseLost, SfsyncError
 
 if TYPE_CHECKING:
+    from sfsync.mapping import Mappings
     from sfsync.mirror.plan import Change, Unplannable
     from sfsync.sync import Preview, Report
 
@@ -163,14 +164,14 @@ def plan(orgs: tuple[str, ...], every: bool, exit_code: bool, as_json: bool) -> 
 def _planned(opened: Opened, org: str) -> dict[str, Any]:
     """Return what a sync of one org would do; an error is said and stands in the answer."""
     try:
-        return _preview(org, opened.runtime.plan(org))
+        return _preview(org, opened.runtime.plan(org), opened.client(opened.runtime.client_name(org)).mappings)
     except SfsyncError as bad:
         say(bad)
         nothing: dict[str, Any] = {name: [] for name in ("changes", "refused", "hand_edits", "conflicts", "findings")}
         return {"org": org, "exit": bad.exit, "error": str(bad), "read": 0, "taken": 0, "calls": 0, **nothing}
 
 
-def _preview(org: str, preview: Preview) -> dict[str, Any]:
+def _preview(org: str, preview: Preview, mappings: Mappings) -> dict[str, Any]:
     from sfsync.mirror.merge import Conflict, HandEdit
 
     report = preview.report
@@ -182,7 +183,7 @@ def _preview(org: str, preview: Preview) -> dict[str, Any]:
         "read": report.read,
         "taken": report.absorbed,
         "calls": report.calls,
-        "changes": [_change(one) for one in preview.plan.changes],
+        "changes": [_change(one, mappings) for one in preview.plan.changes],
         "refused": [_refused(one) for one in preview.plan.refused],
         "hand_edits": [d for d in report.details if isinstance(d, HandEdit)],
         "conflicts": [d for d in report.details if isinstance(d, Conflict)],
@@ -190,13 +191,17 @@ def _preview(org: str, preview: Preview) -> dict[str, Any]:
     }
 
 
-def _change(change: Change) -> dict[str, Any]:
+def _change(change: Change, mappings: Mappings) -> dict[str, Any]:
+    lines = mappings.by_object[change.object].fields
     return {
         "action": "create" if change.creates else "update",
         "object": change.object,
         "key": change.key,
         "sf_id": change.sf_id,
-        "fields": {name: {"before": change.before.get(name), "after": after} for name, after in change.fields.items()},
+        "fields": {
+            name: {"api": lines[name].api, "before": change.before.get(name), "after": after}
+            for name, after in change.fields.items()
+        },
     }
 
 
@@ -211,9 +216,9 @@ def _show_preview(one: dict[str, Any]) -> None:
     for change in one["changes"]:
         sign = "+" if change["action"] == "create" else "~"
         click.echo(f"  {sign} {change['object']}  {change['key']}")
-        for name, values in change["fields"].items():
+        for values in change["fields"].values():
             before = "" if sign == "+" else f"{_value(values['before'])} -> "
-            click.echo(f"      {name:<24}{before}{_value(values['after'])}")
+            click.echo(f"      {values['api']:<24}{before}{_value(values['after'])}")
     for edit in one["hand_edits"]:
         found, ours = _value(edit.found), _value(edit.ours)
         click.echo(f"  ! {edit.object}  {edit.key}  {edit.field} was edited by hand ({found}); put back to {ours}")

@@ -219,6 +219,41 @@ def test_sla_report_counts_by_priority(worked: Desk) -> None:
     assert figures["P2"]["compliance_pct"] == "0.00"
 
 
+def test_sla_simulate_says_what_another_rule_would_have_said_and_changes_nothing(worked: Desk) -> None:
+    told = worked("sla", "simulate", "acme", "--set", "sla_plan=platinum", "--json").json
+    assert told["before"] == {"with_a_clock": 2, "breached": 1}
+    assert [c["number"] for c in told["cases"]] == ["00001231", "00001232"]
+    assert all(c["new_due_at"] < c["due_at"] for c in told["cases"])
+    nothing = worked("sla", "simulate", "acme", "--set", "sla_plan=", "--json").json
+    assert nothing["after"] == {"with_a_clock": 0, "breached": 0}
+    assert worked("sla", "simulate", "acme", "--set", "thresholds_pct=50,75,90", "--json").json["cases"] == []
+    assert worked("sla", "board", "--json").json["cases"][0]["plan"] == "gold"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("sla_plan=tin", "there is no SLA plan 'tin'; there are silver, gold, platinum"),
+        ("colour=red", "there is no policy key 'colour'"),
+        ("breach_basis=never", "breach_basis: "),
+    ],
+)
+def test_a_rule_that_cannot_be_is_named(desk: Desk, change: str, sentence: str) -> None:
+    answer = desk("sla", "simulate", "acme", "--set", change)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"sfsync: {sentence}")
+
+
+def test_a_week_is_shown_as_it_was_issued(worked: Desk) -> None:
+    listed = worked("summary", "list", "acme", "--json").json["summaries"]
+    assert [one["iso_week"] for one in listed] == sorted((one["iso_week"] for one in listed), reverse=True)
+    used = next(one for one in listed if one["used_minutes"])
+    shown = worked("summary", "show", "acme", used["iso_week"], "--json").json
+    assert shown["summary"]["used_minutes"] == sum(x["minutes"] for x in shown["lines"] if x["kind"] == "Work") == 90
+    assert "1.50 h" in worked("summary", "show", "acme", used["iso_week"]).out
+    assert worked("summary", "show", "acme", "--json").json["summary"]["iso_week"] == listed[0]["iso_week"]
+
+
 def test_a_week_that_is_not_there_is_one_sentence(desk: Desk) -> None:
     assert desk("summary", "list", "--json").json["summaries"] == []
     answer = desk("summary", "show", "acme", "2026-W47")

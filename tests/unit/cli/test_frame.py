@@ -9,7 +9,7 @@ import click
 import pytest
 
 from sfsync.cli import COMMANDS, root
-from sfsync.cli.output import clock, hours, plain
+from sfsync.cli.output import clock, fitting, hours, plain
 from sfsync.errors import EXIT_CODES, SettingsError
 
 
@@ -105,3 +105,11 @@ def test_json_holds_money_as_text_and_instants_in_utc() -> None:
 
 def test_an_error_of_ours_names_its_exit_code() -> None:
     assert EXIT_CODES[SettingsError("x").exit][0] == 2
+
+
+def test_a_narrow_terminal_drops_columns_and_never_cuts_one() -> None:
+    columns, rows = ("Key", "Empty", "Note", "Said"), [["pk:0123456789", "", "a note", "ok"]]
+    assert fitting(columns, rows, ("Note", "Said"), 80) == [0, 2, 3]
+    assert fitting(columns, rows, ("Note", "Said"), 20) == [0, 3]
+    assert fitting(columns, rows, ("Note", "Said"), 5) == [0]
+    assert fitting(columns, [], (), 80) == [0, 1, 2, 3]
