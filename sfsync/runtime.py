@@ -110,10 +110,10 @@ class Runtime:
             url = server.url
         store = Store(url, service_role=settings.store.service_role)
         try:
-            if server is not None:
+            if not store.at_head():
+                if server is None:
+                    raise StoreUnavailable("; ".join(store.check()))
                 store.upgrade()
-            elif problems := store.check():
-                raise StoreUnavailable("; ".join(problems))
             return cls(settings, store, clock=clock, server=server)
         except BaseException:
             store.close()

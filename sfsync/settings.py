@@ -128,6 +128,11 @@ def settings_file(file: Path | None = None, environ: dict[str, str] | None = Non
     return file or Path(environ.get(PREFIX + "CONFIG") or FILE)
 
 
+def environment_for(file: Path) -> dict[str, str]:
+    """Return the environment in which another process of ours finds the settings in ``file``."""
+    return {**os.environ, PREFIX + "CONFIG": str(file.resolve())}
+
+
 def default_data_dir(environ: dict[str, str]) -> Path:
     """Return the user's data directory by the XDG rule."""
     base = environ.get("XDG_DATA_HOME")

@@ -6,7 +6,6 @@ step. It keeps one law: what is shown was read from the org or from the store, n
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sfsync.cli.demo_cases import WAITING
 from sfsync.cli.output import hours, table
 from sfsync.clock import ManualClock, SystemClock
 from sfsync.errors import OrgUnavailable
@@ -158,7 +158,7 @@ class Show:
     def open_store(self) -> None:
         """Settings as an operator writes them, and PostgreSQL out of its wheel."""
         from sfsync.runtime import Runtime
-        from sfsync.settings import load
+        from sfsync.settings import environment_for, load
 
         (self.place / "clients").mkdir()
         for name in self.names:
@@ -166,7 +166,7 @@ class Show:
             (self.place / "clients" / f"{name}.yaml").write_text(text, encoding="utf-8")
         file = self.place / "sfsync.toml"
         file.write_text(self._toml(), encoding="utf-8")
-        self.environment = {**os.environ, "SFSYNC_CONFIG": str(file)}
+        self.environment = environment_for(file)
         self.runtime = self.stack.enter_context(Runtime.open(load(file)))
         self.say("PostgreSQL out of its wheel, schema made, row-level security on")
 
@@ -325,10 +325,13 @@ class Show:
             total = sum(found.values())
             rows.append((priority, total, found.get("Met", 0), late[0]["n"] if late else 0))
         table(("Priority", "Cases", "Answered in time", "Breached"), rows)
-        paused = sum(
-            1 for marks in self.runtime.store.milestones("acme").values() for mark in marks if mark.paused_seconds
-        )
-        click.echo(f"      {paused} resolution clocks stood still for a while")
+        waits = [
+            event.case
+            for events in self.runtime.store.facts("acme").events.values()
+            for event in events
+            if event.field == "status" and event.new in WAITING
+        ]
+        click.echo(f"      {len(waits)} pauses in {len(set(waits))} cases, from the status history")
         self.say("SLA of every case, read back from the org")
 
     def approve_and_log(self) -> None:

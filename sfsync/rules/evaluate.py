@@ -352,7 +352,11 @@ def _first_week(contract: Contract, facts: Facts, postings: Iterable[Posting]) -
 def _issue(contract: Contract, facts: Facts, made: Summary, said: Evaluation) -> None:
     """Note a week and its lines; a line that a revision leaves out stays, with nothing on it."""
     language = contract.language
-    record = replace(made.record, headline=made.headline.render(language.translate, language.show)[:255])
+    record = replace(
+        made.record,
+        headline=made.headline.render(language.translate, language.show)[:255],
+        extra={"name": f"{contract.terms.name} {made.record.iso_week}"[:80]},
+    )
     _put(facts.summaries.get(record.key), record, said)
     for line in made.lines:
         note = made.notes.get(line.key)

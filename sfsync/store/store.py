@@ -110,6 +110,11 @@ class Store:
             schema.upgrade(connection, self._database.role)
         return schema.head()
 
+    def at_head(self) -> bool:
+        """Return whether the schema is the newest one; one cheap query."""
+        with self._database.owner() as connection:
+            return schema.current(connection) == schema.head()
+
     def check(self) -> list[str]:
         """Return what is wrong with the database, one sentence each; empty when all is well."""
         with self._database.owner() as connection:
