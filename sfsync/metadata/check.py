@@ -20,6 +20,7 @@ FOLDERS = {
     "customPermissions": ("customPermission", "CustomPermission"),
     "layouts": ("layout", "Layout"),
     "objects": ("object", "CustomObject"),
+    "quickActions": ("quickAction", "QuickAction"),
     "permissionsets": ("permissionset", "PermissionSet"),
     "tabs": ("tab", "CustomTab"),
 }
@@ -129,6 +130,8 @@ class _Package:
                 found = self._permission_set(root)
             elif path.startswith("layouts/"):
                 found = self._layout(path, root)
+            elif path.startswith("quickActions/"):
+                found = self._action(path, root)
             elif path.startswith("tabs/"):
                 found = self._tab(path, root)
             elif path.startswith("applications/"):
@@ -260,6 +263,14 @@ class _Package:
                 yield item.line, f"shows {field}, which {name} does not have"
             if placed[field] > 1:
                 yield item.line, f"shows {field} twice"
+        for button in (e for e in root.walk() if e.tag == "platformActionListItems"):
+            ours = button.value("actionType") == "QuickAction"
+            if (
+                ours
+                and "." in button.value("actionName")
+                and button.value("actionName") not in self._names["QuickAction"]
+            ):
+                yield button.line, f"no QuickAction named {button.value('actionName')} found"
         needed = {"Name", *(n for n, f in self._fields[name].items() if f.value("required") == "true")}
         for field in sorted(needed - placed.keys()):
             yield root.line, f"does not show {field}, which is required"
@@ -271,6 +282,20 @@ class _Package:
             for column in listed.all("fields"):
                 if not self._has(child, column.text):
                     yield column.line, f"lists the column {column.text}, which {child} does not have"
+
+    def _action(self, path: str, root: Element) -> Iterator[tuple[int, str]]:
+        on = path.removeprefix("quickActions/").partition(".")[0]
+        target = root.value("targetObject") or on
+        for name in (on, target):
+            if name.endswith("__c") and name not in self._objects:
+                yield root.line, f"no CustomObject named {name} found"
+        for item in (e for e in root.walk() if e.tag in ("field", "targetParentField")):
+            if not self._has(target, item.text):
+                yield item.line, f"names {item.text}, which {target} does not have"
+        parent = root.find("targetParentField")
+        field = self._fields.get(target, {}).get(parent.text) if parent is not None else None
+        if parent is not None and field is not None and field.value("referenceTo") != on:
+            yield parent.line, f"{parent.text} does not point at {on}"
 
     def _tab(self, path: str, root: Element) -> Iterator[tuple[int, str]]:
         name = path.removeprefix("tabs/").removesuffix(".tab")

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sfsync.mapping import Mappings, ObjectMapping, editor_schema, load_mappings
+from sfsync.metadata.actions import quick_actions
 from sfsync.metadata.check import contents
 from sfsync.metadata.fields import custom_field, deployed, name_field, own_fields
 from sfsync.metadata.fieldspage import fields_page
@@ -43,6 +44,8 @@ def generate(mappings: Mappings) -> dict[str, bytes]:
         files[f"permissionsets/{role.name}.permissionset"] = permission_set(role, mappings)
     for name, element in layouts(mappings).items():
         files[f"layouts/{name}.layout"] = element
+    for name, element in quick_actions(mappings).items():
+        files[f"quickActions/{name}.quickAction"] = element
     for name, element in tabs(mappings).items():
         files[f"tabs/{name}.tab"] = element
     files[f"applications/{APP}.app"] = app(mappings)

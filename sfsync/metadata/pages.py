@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sfsync.mapping import MappedField, Mappings, ObjectMapping
+from sfsync.metadata.actions import action_list
 from sfsync.metadata.fields import REVISION, deployed, written
 from sfsync.metadata.xmltext import Element, leaf, tree
 
@@ -146,7 +147,12 @@ def _layout(mapping: ObjectMapping, mappings: Mappings) -> Element:
     if written(mapping):
         system.append(_item(REVISION, "Readonly"))
     sections.append(_section("System Information", system))
-    return tree("Layout", sections=sections, related=_related(mapping, mappings))
+    return tree(
+        "Layout",
+        sections=sections,
+        actions=action_list(mapping.name, mappings),
+        related=_related(mapping, mappings),
+    )
 
 
 def _section(label: str, items: list[Element]) -> Element:

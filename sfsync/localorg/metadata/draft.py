@@ -218,6 +218,15 @@ class Draft:
             if owner.custom and needed and each.name.lower() not in placed:
                 raise Refused(f"Layout must contain an item for required layout field: {each.name}")
 
+    def _quick_action(self, component: Component) -> None:
+        element = component.element
+        target = self.schema.get(element.value("targetObject") or component.name.partition(".")[0])
+        if target is None:
+            raise Refused(f"In field: targetObject - no CustomObject named {element.value('targetObject')} found")
+        for item in (e for e in element.walk() if e.name in ("field", "targetParentField")):
+            if target.field(item.text.strip()) is None:
+                raise Refused(f"In field: {item.name} - no CustomField named {target.name}.{item.text.strip()} found")
+
     def _tab(self, component: Component) -> None:
         if component.element.flag("customObject") and self.schema.get(component.name) is None:
             raise Refused(f"In field: customObject - no CustomObject named {component.name} found")
@@ -343,6 +352,7 @@ _TAKE: dict[str, Callable[[Draft, Component], None]] = {
     "ListView": Draft._list_view,
     "Layout": Draft._layout,
     "CustomTab": Draft._tab,
+    "QuickAction": Draft._quick_action,
     "CustomApplication": Draft._app,
     "GlobalValueSet": Draft._value_set,
     "CustomPermission": Draft._custom_permission,

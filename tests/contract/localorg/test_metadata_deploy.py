@@ -252,6 +252,14 @@ def test_an_object_tracks_at_most_twenty_fields() -> None:
     assert problems == ["exceeded the allowed number of fields to track on a given entity"]
 
 
+def test_an_action_that_names_what_is_not_there_is_refused() -> None:
+    action = xml(
+        "QuickAction", "<fieldOverrides><field>Nope__c</field></fieldOverrides><label>A</label><type>Update</type>"
+    )
+    data = zipped({"package.xml": manifest(QuickAction=["Case.A"]), "quickActions/Case.A.quickAction": action})
+    assert [m.problem for m in deployed(data).failures] == ["In field: field - no CustomField named Case.Nope__c found"]
+
+
 GRANTS = [
     (
         grant("Case.Nope__c", editable=False),

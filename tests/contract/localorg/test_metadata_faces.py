@@ -218,7 +218,15 @@ def test_what_is_retrieved_can_be_deployed_again_and_changes_nothing() -> None:
     client = Asking()
     source = generate(load_mappings())
     deploy_zip(client.org, zip_package(source))
-    kinds = ("CustomObject", "PermissionSet", "CustomPermission", "Layout", "CustomTab", "CustomApplication")
+    kinds = (
+        "CustomObject",
+        "PermissionSet",
+        "CustomPermission",
+        "Layout",
+        "CustomTab",
+        "CustomApplication",
+        "QuickAction",
+    )
     types = "".join(f"<types><members>*</members><name>{kind}</name></types>" for kind in kinds)
     types += "<types><members>Case</members><name>CustomObject</name></types>"
     files = retrieved(client, types)

@@ -14,6 +14,8 @@ FILES = generate(load_mappings())
 ENTRY = "objects/Time_Entry__c.object"
 CASE = "objects/Case.object"
 SET = "permissionsets/sfsync_Consultant.permissionset"
+ACTION = "quickActions/Case.Log_Time.quickAction"
+ESTIMATE_PAGE = "layouts/Maintenance_Estimate__c-Maintenance Estimate Layout.layout"
 LAYOUT = "layouts/Time_Entry__c-Time Entry Layout.layout"
 
 BROKEN = [
@@ -79,6 +81,10 @@ BROKEN = [
         "<tabs>Nope__c<",
         "no CustomTab named Nope__c found",
     ),
+    (ACTION, "<targetObject>Time_Entry__c<", "<targetObject>Nope__c<", "no CustomObject named Nope__c found"),
+    (ACTION, "<targetParentField>Case__c<", "<targetParentField>Pack__c<", "Pack__c does not point at Case"),
+    (ACTION, "<field>Minutes__c</field>", "<field>Minuta__c</field>", "names Minuta__c, which Time_Entry__c does not"),
+    (ESTIMATE_PAGE, "Maintenance_Estimate__c.Approve<", "Maintenance_Estimate__c.Aprove<", "no QuickAction named"),
     # what an org refuses
     (ENTRY, "<defaultValue>true</defaultValue>", "", "is a Checkbox field and must have <defaultValue>"),
     (ENTRY, "<length>64</length>", "", "is a Text field and must have <length>"),

@@ -175,6 +175,17 @@ def test_a_rule_written_by_hand_is_dropped_with_the_field_it_needs_and_follows_i
     assert check(files) == []
 
 
+def test_an_action_whose_field_is_off_is_dropped_with_its_button() -> None:
+    estimate = MAPPINGS["estimate"]
+    off = {n: f for n, f in estimate.fields.items() if n != "client_comment"}
+    files = generate(Mappings({**MAPPINGS.objects, "estimate": replace(estimate, fields=off)}))
+    assert [path for path in files if path.startswith("quickActions/")] == [
+        "quickActions/Case.Acknowledge.quickAction",
+        "quickActions/Case.Log_Time.quickAction",
+    ]
+    assert check(files) == []
+
+
 def rights(role: str) -> dict[str, bool]:
     root = opened(f"permissionsets/{role}.permissionset")
     return {p.value("field"): p.value("editable") == "true" for p in root.all("fieldPermissions")}
