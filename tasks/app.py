@@ -39,7 +39,7 @@ class Nudge(Task):  # type: ignore[misc]  # celery has no types
         task_id: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        einfo: Any,  # noqa
+        einfo: Any,
     ) -> None:
         """Log the failure by its class; what is due stays due in the store."""
         nature = exc.next.value if isinstance(exc, SfsyncError) else Next.STOP.value
