@@ -195,7 +195,7 @@ class LeaseLost(StoreError):
 
 
 class SafetyStop(SfsyncError):
-    """Something looks wrong enough that an operator confirms first: the org is empty, a mass delete, too many writes."""
+    """Something looks so wrong that an operator confirms first: an empty org, a mass delete, too many writes."""
 
     next = Next.PAUSE_ORG
     exit = Exit.REFUSED
