@@ -69,15 +69,22 @@ def ensure_role(connection: Connection, role: str) -> None:
         raise StoreRefused(f"the service role {role} is a superuser or bypasses row security; choose another")
     if row.above is None:
         if not row.may_create:
-            raise StoreRefused(
-                f"the service role {role} does not exist and this user may not create it; as an administrator: "
-                f"CREATE ROLE {role} NOLOGIN; GRANT {role} TO CURRENT_USER of sfsync;"
-            )
+            raise _ask_an_administrator(role, f"the service role {role} does not exist and this user may not create it")
         # Another database of the same server may be creating it at this moment.
         created = f'CREATE ROLE "{role}" NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;'
         connection.exec_driver_sql(f"DO $$ BEGIN {created} END $$")
-    if not connection.scalar(text("SELECT pg_has_role(current_user, :role, 'SET')"), {"role": role}):
+    may = "SELECT pg_has_role(current_user, :role, 'SET'), pg_has_role(current_user, :role, 'MEMBER WITH ADMIN OPTION')"
+    steps_down, may_grant = connection.execute(text(may), {"role": role}).one()
+    if not steps_down:
+        if not may_grant:
+            raise _ask_an_administrator(role, f"this user may not step down to the service role {role}")
         connection.exec_driver_sql(f'GRANT "{role}" TO CURRENT_USER')
+
+
+def _ask_an_administrator(role: str, why: str) -> StoreRefused:
+    return StoreRefused(
+        f"{why}; as an administrator: CREATE ROLE {role} NOLOGIN; GRANT {role} TO the user of store.url;"
+    )
 
 
 def differences(connection: Connection) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, date, timedelta
 from decimal import Decimal
 
@@ -15,7 +16,7 @@ from sqlalchemy import event, text
 from sfsync.errors import SettingsError, StoreRefused, StoreUnavailable
 from sfsync.store.forms import clean, from_json, to_json
 from sfsync.store.store import Store
-from tests.contract.store.conftest import NOW, PIN, say
+from tests.contract.store.conftest import NOW, PIN, book, say
 
 
 def test_an_org_is_known_with_its_pin_and_its_state(store) -> None:
@@ -155,13 +156,43 @@ def test_a_service_role_that_could_get_round_row_security_is_refused(own_databas
         Store(own_database_url, service_role="postgres", pool_size=0).upgrade()
 
 
-def test_a_database_user_without_power_is_told_what_an_administrator_must_do(postgres, own_database_url: str) -> None:
+def test_a_database_user_without_power_is_told_what_an_administrator_must_do(own_database_url: str) -> None:
     with psycopg.connect(own_database_url, autocommit=True) as owner:
         owner.execute("DROP ROLE IF EXISTS powerless")
         owner.execute("CREATE ROLE powerless LOGIN")
-    weak = Store(own_database_url.replace("postgres@", "powerless@"), service_role="nobody_made_this", pool_size=0)
-    with pytest.raises(StoreRefused, match="CREATE ROLE nobody_made_this NOLOGIN"):
-        weak.upgrade()
+    for role, why in (("nobody_made_this", "does not exist"), ("sfsync_service", "may not step down")):
+        weak = Store(own_database_url.replace("postgres@", "powerless@"), service_role=role, pool_size=0)
+        with pytest.raises(StoreRefused, match=f"{why}.*CREATE ROLE {role} NOLOGIN"):
+            weak.upgrade()
+
+
+def test_an_owner_who_is_no_superuser_can_run_it_all(postgres, mappings) -> None:
+    """As it is installed for real: a database of its own, and a user who owns it and may create the service role."""
+    name = f"test_{os.getpid()}_plain"
+    with psycopg.connect(postgres.url_of("postgres"), autocommit=True) as admin:
+        for sql in (
+            f"DROP DATABASE IF EXISTS {name} WITH (FORCE)",
+            f"DROP ROLE IF EXISTS {name}_service",
+            f"DROP ROLE IF EXISTS {name}",
+            f"CREATE ROLE {name} LOGIN CREATEROLE",
+            f"CREATE DATABASE {name} OWNER {name}",
+        ):
+            admin.execute(sql)
+        url = postgres.url_of(name).replace("postgres@", f"{name}@")
+        store = Store(url, service_role=f"{name}_service", pool_size=0)
+        store.upgrade()
+        store.upgrade()
+        assert store.check() == []
+        store.add_org("acme", "acme", organization_id=PIN)
+        store.amend("acme", mappings, say(book(480), packs=("pk:1",)), NOW)
+        with pytest.raises(StoreRefused, match="no_overdraw"):
+            store.amend("acme", mappings, say(book(-481, "te:1")), NOW)
+        assert store.balances("acme") == {"pk:1": 480}
+        with psycopg.connect(url) as owner:
+            assert owner.execute("SELECT count(*) FROM pack").fetchone() == (0,), "FORCE holds for the owner too"
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        admin.execute(f"DROP ROLE {name}_service")
+        admin.execute(f"DROP ROLE {name}")
 
 
 def test_what_ran_in_another_database_session_setting_never_leaks(store) -> None:
