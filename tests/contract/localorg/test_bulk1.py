@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from xml.etree import ElementTree
 
 import pytest
@@ -14,6 +15,7 @@ from sfsync.localorg.face import Response
 from sfsync.localorg.faults import Faults
 from tests.contract.localorg.bulk_world import Client
 
+DAMAGED = int(os.environ.get("SFSYNC_FUZZ", "2000")) // 10
 BASE = "/services/async/57.0"
 NS = "{http://www.force.com/2009/06/asyncapi/dataload}"
 
@@ -272,7 +274,7 @@ def test_damaged_batches_never_make_the_org_fail(client: Client) -> None:
     records = '[{"Key__c": "a", "Hours__c": 1, "Account__r": {"Ext__c": "x"}}]'
     good = {"CSV": "Key__c,Hours__c\na,1\n", "XML": xml, "JSON": records}
     damage = [b"", b'"', b"<", b">", b"{", b"[", b"\x00", b"\xff", b"null", b"&x;", b"<!DOCTYPE x>", b"1e999", b"{}"]
-    for seed in range(150):
+    for seed in range(DAMAGED):
         chance = seeded(seed)
         content_type = chance.choice(sorted(good))
         job = xml_job(client, chance.choice(["insert", "update"]), content_type)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 
 import pytest
 
 from sfsync.clock import seeded
 from sfsync.localorg.faults import Faults
 from tests.contract.localorg.bulk_world import BASE, NOW, Client
+
+
+DAMAGED = int(os.environ.get("SFSYNC_FUZZ", "2000")) // 10
 
 
 @pytest.fixture
@@ -451,7 +455,7 @@ def test_damaged_uploads_and_bodies_never_make_the_org_fail(client: Client) -> N
     good = 'Id,Key__c,Hours__c,Account__r.Ext__c\n,a,1,x\n,"b\nc",2,\n'
     described = b'{"object":"Pack__c","operation":"upsert","externalIdFieldName":"Key__c","lineEnding":"LF"}'
     damage = [b"", b'"', b",", b"\n", b"\r", b"\x00", b"\xff", b"{", b"}", b"[", b"#N/A", b"\xed\xa0\x80", b"9" * 400]
-    for seed in range(300):
+    for seed in range(DAMAGED):
         chance = seeded(seed)
         data, body = good.encode(), described
         for _ in range(chance.randint(1, 4)):
