@@ -136,6 +136,8 @@ class World:
 
     def handle(self, request: Request) -> Response:
         """Answer a request; never raises."""
+        # Salesforce's own command line writes two slashes behind the host.
+        request.path = "/" + request.path.lstrip("/")
         token = bearer(request)
         org = self.org_for(request, token)
         with org.lock:

@@ -128,6 +128,11 @@ def test_rest_does_not_know_a_deployment_nobody_made() -> None:
 # SOAP dialects
 
 
+def test_two_slashes_behind_the_host_are_one() -> None:
+    """Salesforce's command line writes them when it was given an instance URL."""
+    assert Asking().http("GET", "//services/data/v61.0/limits").status == 200
+
+
 @pytest.mark.parametrize("below", ["", "/00D000000000001", "/deployRequest", "/"])
 def test_soap_answers_wherever_clients_post_it(below: str) -> None:
     client = Asking()
