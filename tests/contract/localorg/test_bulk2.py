@@ -12,7 +12,6 @@ from sfsync.clock import seeded
 from sfsync.localorg.faults import Faults
 from tests.contract.localorg.bulk_world import BASE, NOW, Client
 
-
 DAMAGED = int(os.environ.get("SFSYNC_FUZZ", "2000")) // 10
 
 
