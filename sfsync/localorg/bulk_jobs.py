@@ -197,6 +197,7 @@ class Jobs:
         if self.batches_spent() >= self.max_daily_batches:
             return False
         self._batches.append(self.org.now_seconds())
+        self.org.used["DailyBulkApiBatches"] = len(self._batches)
         return True
 
     def spend_query(self) -> None:
@@ -204,6 +205,7 @@ class Jobs:
         if self.queries_spent() >= self.max_daily_queries:
             raise ApiError(400, "EXCEEDEDQUOTA", "ExceededQuota : DailyBulkV2QueryJobs Limit exceeded.")
         self._queries.append(self.org.now_seconds())
+        self.org.used["DailyBulkV2QueryJobs"] = len(self._queries)
 
     def _within_a_day(self, stamps: deque[int]) -> int:
         since = self.org.now_seconds() - DAY_SECONDS

@@ -70,6 +70,8 @@ def test_internal_batches_are_seen_one_by_one(client: Client) -> None:
     seen = [client.poll(job)["numberRecordsProcessed"] for _ in range(4)]
     assert seen == [0, 10, 20, 25]
     assert client.jobs.batches_spent() == 3
+    limits = client.send("GET", "/services/data/v61.0/limits").json()
+    assert limits["DailyBulkApiBatches"] == {"Max": 15_000, "Remaining": 14_997}
 
 
 def test_empty_cells_leave_fields_alone_and_the_null_word_empties_them(client: Client) -> None:
