@@ -54,13 +54,15 @@ def base62(number: int, width: int) -> str:
     return text.rjust(width, "0")
 
 
+_TAILS = [base62(n, 2) for n in range(62 * 62)]
+
+
 class IdSource:
     """Hands out ids in order: key prefix, the org's three-character pod, and a number for each prefix."""
 
     def __init__(self, pod: str) -> None:
         self._pod = pod
         self._next: dict[str, int] = {}
-        self._tails = [base62(n, 2) for n in range(62 * 62)]
 
     def one(self, prefix: str) -> str:
         """Return the next id of ``prefix``, 18 characters."""
@@ -73,7 +75,7 @@ class IdSource:
         return self._range(prefix + self._pod, first, first + count)
 
     def _range(self, front: str, first: int, end: int) -> Iterator[str]:
-        tails = self._tails
+        tails = _TAILS
         number = first
         while number < end:
             block, offset = divmod(number, len(tails))

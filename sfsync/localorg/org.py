@@ -86,6 +86,7 @@ class LocalOrg:
         self._actors: dict[str, Actor] = {}
         self._closed: frozenset[str] | None = None
         self._usage: deque[tuple[int, int]] = deque()
+        self._spent = 0
         self._current: Actor | None = None
         self._register_functions()
         self.storage.make_all(self.schema)
@@ -390,13 +391,14 @@ class LocalOrg:
         """Count API requests towards the rolling day."""
         if calls:
             self._usage.append((self.now_seconds(), calls))
+            self._spent += calls
 
     def spent(self) -> int:
         """Return the API requests of the last 24 hours."""
         since = self.now_seconds() - DAY_SECONDS
         while self._usage and self._usage[0][0] <= since:
-            self._usage.popleft()
-        return sum(calls for _, calls in self._usage)
+            self._spent -= self._usage.popleft()[1]
+        return self._spent
 
     # Schema
 
@@ -405,7 +407,7 @@ class LocalOrg:
 
         Raises ApiError when a rule or formula cannot be used or a named object does not exist.
         """
-        before = self._schema_copy(), dict(self.custom_grants), set(self.custom_permissions)
+        before = self.schema.copy(), dict(self.custom_grants), set(self.custom_permissions)
         try:
             with self.storage.unit():
                 self._apply(change)
@@ -416,9 +418,6 @@ class LocalOrg:
             self._closed = None
             self.schema_changed_at = self.now_seconds()
             self.access_changed()
-
-    def _schema_copy(self) -> Schema:
-        return Schema(replace(o, fields=dict(o.fields)) for o in self.schema)
 
     def _apply(self, change: SchemaChange) -> None:
         for new in change.objects:

@@ -395,6 +395,10 @@ class Schema:
         self[object_name].drop(name)
         self._children = None
 
+    def copy(self) -> Schema:
+        """Return an equal schema whose objects can be changed without changing these."""
+        return Schema(replace(each, fields=dict(each.fields)) for each in self)
+
     def children(self, object_name: str) -> list[ChildRelationship]:
         """Return the child relationships of an object, in the order of the child objects."""
         if self._children is None:

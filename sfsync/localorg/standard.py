@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from functools import cache
 from importlib import resources
 from typing import Any
 from zoneinfo import available_timezones
@@ -56,6 +57,7 @@ _ADMINISTRATIVE = frozenset(
 )
 
 
+@cache
 def zones() -> tuple[PicklistValue, ...]:
     """Return the time zones a user can have."""
     return tuple(PicklistValue(z) for z in sorted(available_timezones()) if "/" in z and not z.startswith("Etc/"))
@@ -342,7 +344,12 @@ def open_references(schema: Schema) -> None:
 
 
 def standard_schema() -> Schema:
-    """Return the objects of a fresh org."""
+    """Return the objects of a fresh org, the caller's own to change."""
+    return _read_once().copy()
+
+
+@cache
+def _read_once() -> Schema:
     schema = Schema()
     for file in FILES:
         raw = json.loads(resources.files("sfsync.localorg").joinpath("data", file).read_text("utf-8"))
