@@ -330,7 +330,9 @@ class Jobs:
             if job.extract is None:
                 plan = soql.compile_soql(job.statement, view_of(org, actor, job), bulk=True)
                 delimiter, line_ending = job.separators
-                job.extract = soql.Extract(org.storage.db, plan, delimiter=delimiter, line_ending=line_ending)
+                job.extract = soql.Extract(
+                    org.storage.db, plan, delimiter=delimiter, line_ending=line_ending, shuffle=org.seed
+                )
                 job.header = job.extract.header.encode()
             if job.file is None:
                 job.file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115 - closed with the job
@@ -369,6 +371,7 @@ def view_of(org: LocalOrg, actor: Actor, job: QueryJob) -> soql.View:
         user_id=actor.user_id,
         include_deleted=job.operation == "queryAll",
         version=job.version,
+        shuffle=org.seed,
     )
 
 

@@ -123,25 +123,25 @@ def run(connection: sqlite3.Connection, text: str, view: View, *, page_size: int
             raise ApiError(400, "EXCEEDED_ID_LIMIT", _NO_MORE)
         ids = [row[0] for row in execute(connection, plan.keys_sql(), plan.parameters)]
         result = Result(plan, view, len(ids))
-        result._ids = "".join(_stirred(ids, plan, view))
+        result._ids = "".join(_stirred(ids, plan, view.shuffle))
         return result
     result = Result(plan, view, len(rows))
-    result._whole = _stirred(rows, plan, view)
+    result._whole = _stirred(rows, plan, view.shuffle)
     return result
 
 
-def _stirred(rows: list[T], plan: Plan, view: View) -> list[T]:
+def _stirred(rows: list[T], plan: Plan, seed: int | None) -> list[T]:
     """The rows of an answer without ORDER BY in an order that no client may count on; a sort would cost too much."""
-    if view.shuffle is None or plan.order or plan.kind is not Kind.ROWS:
+    if seed is None or plan.order or plan.kind is not Kind.ROWS:
         return rows
-    step = 3 + view.shuffle % 5
+    step = 3 + seed % 5
     return [row for start in range(step) for row in rows[step - 1 - start :: step]]
 
 
 class Extract:
     """The rows of a Bulk query as lines of CSV: which rows is fixed now, values are read when lines are asked for.
 
-    ``ids`` takes the place of the query's own choice of rows.
+    ``ids`` takes the place of the query's own choice of rows; ``shuffle`` is as in the view.
     """
 
     def __init__(
@@ -152,11 +152,12 @@ class Extract:
         delimiter: str = ",",
         line_ending: str = "\n",
         ids: list[str] | None = None,
+        shuffle: int | None = None,
     ) -> None:
         self.plan = plan
         if ids is None:
             ids = [row[0] for row in execute(connection, plan.keys_sql(), plan.parameters)]
-        self.ids = ids
+        self.ids = _stirred(ids, plan, shuffle)
         self.header = delimiter.join(f'"{name}"' for name, _ in plan.leaves) + line_ending
         leaves = [leaf for _, leaf in plan.leaves]
         self._lines = compile_csv(leaves, len(plan.columns), delimiter, line_ending)

@@ -403,6 +403,14 @@ def test_result_pages_name_the_parts_for_parallel_download(client: Client, monke
     assert text.decode().split() == [f'"K{n:02}"' for n in range(20)]
 
 
+def test_a_query_without_an_order_gives_rows_in_one_of_its_own(client: Client) -> None:
+    client.org.insert("Pack__c", [{"Key__c": f"K{n:02}", "Hours__c": n} for n in range(20)])
+    job = client.query("SELECT Key__c FROM Pack__c")
+    keys = client.send("GET", f"{BASE}/query/{job}/results").body.decode().split()[1:]
+    assert keys != sorted(keys)
+    assert sorted(keys) == [f'"K{n:02}"' for n in range(20)]
+
+
 def test_query_all_gives_deleted_rows_too(client: Client) -> None:
     ids = client.org.insert("Pack__c", [{"Key__c": k, "Hours__c": 1} for k in "ab"])
     client.org.delete("Pack__c", ids[0])
