@@ -54,6 +54,7 @@ simulate: venv ## seeded faults on the whole line (SEEDS=200, or SEEDS=17..17 to
 
 generate: venv ## write every generated file again
 	$(BIN)/sfsync metadata generate
+	$(BIN)/sfsync localorg coverage --into docs/localorg.md
 
 migration: venv ## write the next step of the schema (MESSAGE="what changes"), then read it
 	$(BIN)/python -m sfsync.store.migrations $(MESSAGE)

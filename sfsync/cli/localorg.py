@@ -72,3 +72,18 @@ def up(
         serve(started, port=port, http=http, announce=announce)
     except OSError as taken:
         raise Mistyped(f"port {port} cannot be used: {taken.strerror}") from None
+
+
+@localorg.command()
+@click.option(
+    "--into", type=click.Path(dir_okay=False, path_type=Path), help="Write it to this file; default: print it."
+)
+def coverage(into: Path | None) -> None:
+    """Print the page of what the local org models and what it refuses, made from its own tables."""
+    from sfsync.localorg.coverage import page
+
+    if into is None:
+        click.echo(page(), nl=False)
+    else:
+        into.write_text(page(), encoding="utf-8")
+        talk(f"wrote {into}")

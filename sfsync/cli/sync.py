@@ -6,7 +6,7 @@ May not know the stages. It keeps one law: one org's failure is said and counted
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +168,16 @@ def _planned(opened: Opened, org: str) -> dict[str, Any]:
     except SfsyncError as bad:
         say(bad)
         nothing: dict[str, Any] = {name: [] for name in ("changes", "refused", "hand_edits", "conflicts", "findings")}
-        return {"org": org, "exit": bad.exit, "error": str(bad), "read": 0, "taken": 0, "calls": 0, **nothing}
+        return {
+            "org": org,
+            "exit": bad.exit,
+            "error": str(bad),
+            "read": 0,
+            "taken": 0,
+            "calls": 0,
+            "write_calls": 0,
+            **nothing,
+        }
 
 
 def _preview(org: str, preview: Preview, mappings: Mappings) -> dict[str, Any]:
@@ -183,12 +192,35 @@ def _preview(org: str, preview: Preview, mappings: Mappings) -> dict[str, Any]:
         "read": report.read,
         "taken": report.absorbed,
         "calls": report.calls,
+        "write_calls": _cost(preview.plan.changes, mappings),
         "changes": [_change(one, mappings) for one in preview.plan.changes],
         "refused": [_refused(one) for one in preview.plan.refused],
         "hand_edits": [d for d in report.details if isinstance(d, HandEdit)],
         "conflicts": [d for d in report.details if isinstance(d, Conflict)],
         "findings": [] if preview.evaluation is None else list(preview.evaluation.findings),
     }
+
+
+BULK_CALLS = 6
+"""What a Bulk job costs, from making it to its results."""
+
+
+def _cost(changes: Iterable[Change], mappings: Mappings) -> int:
+    """Return about how many API calls it takes to write ``changes``, if the org refuses none."""
+    from sfsync.org import transport
+
+    rows = []
+    for change in changes:
+        try:
+            rows.append(transport.row_of(change, mappings, {}))
+        except (transport.NotYet, SfsyncError, ValueError):
+            continue  # costs nothing: it is not sent
+    return sum(
+        BULK_CALLS
+        if batch.bulk
+        else transport.calls_for(transport.spread(transport.chunked(batch.chunks, transport.COLLECTION)))
+        for batch in transport.batches(transport.ordered(rows, mappings))
+    )
 
 
 def _change(change: Change, mappings: Mappings) -> dict[str, Any]:
@@ -232,7 +264,8 @@ def _show_preview(one: dict[str, Any]) -> None:
     added = sum(change["action"] == "create" for change in one["changes"])
     talk(
         f"{one['org']}: {one['taken']} in, {len(one['changes'])} out ({added} to add, {len(one['changes']) - added} to "
-        f"change, 0 to delete), {len(one['refused'])} refused, {len(one['hand_edits'])} hand edit(s) undone"
+        f"change, 0 to delete), {len(one['refused'])} refused, {len(one['hand_edits'])} hand edit(s) undone; "
+        f"writing costs about {one['write_calls']} API call(s)"
     )
 
 

@@ -72,6 +72,8 @@ def test_a_new_org_is_connected_deployed_and_synced_and_the_second_sync_writes_n
 
     first = typed("sync", "--json")
     assert first.code == 0, first.err
+    costs = previewed.json["orgs"][0]["write_calls"]
+    assert 0 < costs <= first.json["orgs"][0]["calls"]
     assert first.json["orgs"][0]["created"] == len(previewed.json["orgs"][0]["changes"])
     typed("sync", "acme")
     third = typed("sync", "acme", "--json").json["orgs"][0]

@@ -221,3 +221,8 @@ def test_an_unknown_setting_is_named_by_file_and_key(sfsync, home: Path, monkeyp
     monkeypatch.setenv("SFSYNC_BROKER__COLOUR", "red")
     answer = sfsync("config", "show")
     assert (answer.code, answer.err) == (2, "sfsync: SFSYNC_BROKER__COLOUR: there is no such key\n")
+
+
+def test_the_coverage_page_of_the_local_org_is_what_is_committed(sfsync, home: Path) -> None:
+    assert sfsync("localorg", "coverage", "--into", "page.md").code == 0
+    assert (home / "page.md").read_text() == sfsync("localorg", "coverage").out
