@@ -76,7 +76,7 @@ def wait_for(session: OrgSession, kind: str, job_id: str, seconds: float) -> Job
     pause = seconds
     while True:
         if pause > 0:
-            session.clock.sleep(min(LONGEST_LOOK, pause))
+            session.pause(min(LONGEST_LOOK, pause))
         job = Job.of(session.read(f"jobs/{kind}/{record_id(job_id)}").body)
         if job.state in ENDED:
             return job

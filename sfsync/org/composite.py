@@ -55,7 +55,7 @@ class SubAnswer:
     body: Any
     headers: Mapping[str, str]
     at: datetime
-    """The org's clock at the call."""
+    """No later than the org's clock when it began to work on the call."""
 
     @property
     def ok(self) -> bool:
@@ -140,7 +140,7 @@ def alone(session: OrgSession, sub: Sub) -> SubAnswer:
     got = session.request(
         sub.method, sub.path, json_body=sub.body, headers=sub.headers, attempts=READ_ATTEMPTS, refusals=True
     )
-    return SubAnswer(got.status, got.body, {k.lower(): v for k, v in got.headers.items()}, got.at)
+    return SubAnswer(got.status, got.body, {k.lower(): v for k, v in got.headers.items()}, got.began)
 
 
 def send(session: OrgSession, subs: Sequence[Sub], *, attempts: int = 1, all_or_none: bool = False) -> list[SubAnswer]:
@@ -167,7 +167,7 @@ def send(session: OrgSession, subs: Sequence[Sub], *, attempts: int = 1, all_or_
         if not isinstance(row, dict) or row.get("referenceId") != f"r{index}":
             raise OutcomeUnknown("a composite's answers are not those to its requests")
         headers = {str(k).lower(): str(v) for k, v in (row.get("httpHeaders") or {}).items()}
-        found.append(SubAnswer(int(row.get("httpStatusCode") or 0), row.get("body"), headers, answer.at))
+        found.append(SubAnswer(int(row.get("httpStatusCode") or 0), row.get("body"), headers, answer.began))
     return found
 
 

@@ -39,7 +39,7 @@ class Opening:
     """What the first call answered, by object."""
 
     at: datetime
-    """The org's clock."""
+    """No later than the org's clock when it began to look: what is committed from then on may be missing."""
     describes: dict[str, SubAnswer] = field(default_factory=dict)
     queries: dict[str, SubAnswer] = field(default_factory=dict)
     """First pages; a refused query is an answer too."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,10 @@ log = logging.getLogger("sfsync.org")
 READ_ATTEMPTS = 4
 """Tries of one read; with the waits below about 15 s, after which the run is tried again as a whole."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+ALIVE_SECONDS = 10.0
 COMPRESS_ABOVE = 16_384
 """Bytes of a body from which compressing it costs less than sending it."""
+UNPACKED = "compressed request"
 WRITING = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 
 
@@ -54,6 +56,8 @@ class Answer:
     """Parsed JSON; None for an empty body; text for CSV."""
     at: datetime
     """The org's own clock when it answered (``Date``)."""
+    began: datetime
+    """No later than the org's clock when it began to work on the request: ``at`` less what the call took."""
 
 
 @dataclass(slots=True)
@@ -86,6 +90,8 @@ class OrgSession:
         self.calls = Calls()
         self.refused: set[str] = set()
         """What this org was found not to do (``composite describe``, ``updated Case``); the caller may keep it."""
+        self.alive: Callable[[], None] = lambda: None
+        """Called before every request and at least every ten seconds of a wait: renews a lease, or raises."""
         self.page_rows: int | None = None
         """Rows of a query's page asked for; the org gives 2,000 unless told, and fewer of wide rows."""
         self.schema: dict[str, ObjectSeen] = {}
@@ -214,7 +220,14 @@ class OrgSession:
     def wait(self, attempt: int) -> None:
         """Sleep before the next try: 1, 2, 4 .. 60 s, each drawn between half and the whole."""
         longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1))
-        self.clock.sleep(longest * (0.5 + self.dice.random() / 2))
+        self.pause(longest * (0.5 + self.dice.random() / 2))
+
+    def pause(self, seconds: float) -> None:
+        """Sleep ``seconds``, saying in between that we are alive."""
+        while seconds > 0:
+            self.alive()
+            self.clock.sleep(min(seconds, ALIVE_SECONDS))
+            seconds -= ALIVE_SECONDS
 
     def stream(self, path: str, *, headers: Mapping[str, str] | None = None) -> requests.Response:
         """GET ``path`` and return the open answer (status 200); read its body with :meth:`pieces`."""
@@ -239,13 +252,19 @@ class OrgSession:
         refusals: bool,
     ) -> Answer:
         sent = dict(headers)
+        packed = body
         if body is not None:
             sent["Content-Type"] = content_type
-            if len(body) > COMPRESS_ABOVE and "compressed request" not in self.refused:
+            worth = len(body) > COMPRESS_ABOVE and content_type == "application/json"
+            if worth and UNPACKED not in self.refused:
                 sent["Content-Encoding"] = "gzip"
-                body = gzip.compress(body, 1, mtime=0)
-        answer = self._call(method, path, body, sent, timeout=timeout)
-        return self._understood(answer, refusals)
+                packed = gzip.compress(body, 1, mtime=0)
+        started = self.clock.monotonic()
+        answer = self._call(method, path, packed, sent, timeout=timeout)
+        if answer.status_code == requests.codes.unsupported_media_type and "Content-Encoding" in sent:
+            self.refused.add(UNPACKED)
+            return self._once(method, path, body, content_type, headers, timeout, refusals)
+        return self._understood(answer, refusals, self.clock.monotonic() - started)
 
     def _call(
         self,
@@ -260,18 +279,20 @@ class OrgSession:
         sent = {"Sforce-Call-Options": f"client=sfsync/{__version__}", "Accept-Encoding": "gzip", **headers}
         if method in WRITING:
             sent.setdefault("Sforce-Auto-Assign", "FALSE")
+        self.alive()
         url = self._current().instance_url + self.path(path)
         return self._wire.request(method, url, data=body, headers=sent, stream=stream, timeout=timeout)
 
-    def _understood(self, answer: requests.Response, refusals: bool) -> Answer:
+    def _understood(self, answer: requests.Response, refusals: bool, took: float) -> Answer:
         kind = (answer.headers.get("Content-Type") or "").split(";")[0].strip().lower()
         content = answer.content or b""
         at = self.org_now()
+        began = (at - timedelta(seconds=took)).replace(microsecond=0)
         if kind == "text/csv" and answer.status_code < 300:
-            return Answer(answer.status_code, answer.headers, content.decode("utf-8"), at)
+            return Answer(answer.status_code, answer.headers, content.decode("utf-8"), at, began)
         silent = (201, 204, 304) if answer.request.method == "PUT" else (204, 304)
         if not content and answer.status_code in silent:
-            return Answer(answer.status_code, answer.headers, None, at)
+            return Answer(answer.status_code, answer.headers, None, at, began)
         shown = content[:400].decode("utf-8", "replace")
         try:
             body = read_json(content)
@@ -285,7 +306,7 @@ class OrgSession:
             meant = faults.error_of(answer.status_code, body, shown)
             if not refusals or not _about_the_request(meant):
                 raise meant
-        return Answer(answer.status_code, answer.headers, body, at)
+        return Answer(answer.status_code, answer.headers, body, at, began)
 
     def _hear(self, answer: requests.Response) -> None:
         """Count the call, and take the org's clock and usage from the headers, whatever the status."""

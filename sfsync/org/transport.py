@@ -195,7 +195,7 @@ def bulk_can(row: Row) -> bool:
     return all(text != BULK_NULL and len(text) <= BULK_FIELD for text in texts)
 
 
-def chunked(rows: Iterable[Row], most: int = COLLECTION) -> list[Chunk]:
+def chunked(rows: Iterable[Row], most: int) -> list[Chunk]:
     """Return ``rows`` (in order) as chunks of at most ``most`` rows and ten types, none across waves."""
     made: list[Chunk] = []
     runs = 0

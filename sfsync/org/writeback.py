@@ -27,8 +27,8 @@ log = logging.getLogger("sfsync.org")
 
 MAX_ATTEMPTS = 6
 """Sendings of one row in one run; with the waits between them about a minute of somebody else's lock."""
-SMALLER = {0: 200, 1: 200, 2: 50, 3: 10}
-"""Rows of a collection by how often its rows were refused."""
+SMALLER = {0: 1, 1: 1, 2: 4}
+"""Part of a full collection by how often its rows were refused; a twentieth from the third refusal on."""
 ONCE = frozenset(("DUPLICATE_VALUE", "DUPLICATE_EXTERNAL_ID"))
 """Codes after which one more upsert finds the record that won a race; a second refusal is real."""
 MAX_REFUSALS = 30
@@ -101,7 +101,8 @@ class _Work:
     # --- composite ----------------------------------------------------------------------------------
 
     def _by_composite(self, rows: Sequence[Row]) -> Iterator[Outcome]:
-        most = min((SMALLER.get(row.attempts, 10) for row in rows), default=transport.COLLECTION)
+        part = max((SMALLER.get(row.attempts, 20) for row in rows), default=1)
+        most = max(1, transport.COLLECTION // part)
         waiting = deque(transport.spread(transport.chunked(rows, most)))
         while waiting:
             together = self._next(waiting)

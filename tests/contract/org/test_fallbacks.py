@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -237,3 +238,31 @@ def test_an_answer_that_does_not_fit_is_an_error_and_never_nothing(reached: Reac
     with pytest.raises(OrgError):
         reached.sync()
     assert reached.bookmarks == before
+
+
+# --- the clock of a slow answer ---------------------------------------------------------------------
+
+
+def test_a_row_committed_while_the_org_was_answering_is_read_next_time(reached: Reached) -> None:
+    """``Date`` is the end of the work: a bookmark there would pass over what was committed during it."""
+    reached.sync()
+    reached.later(3600)
+    during: list[str] = []
+    adapter = Lacking(reached)
+    send = adapter.send
+
+    def slowly(request: requests.PreparedRequest, *args: Any, **more: Any) -> requests.Response:
+        answer = send(request, *args, **more)
+        if not during:
+            during.extend(reached.org.insert(SUMMARY, [{"Name": "during", "Sfsync_Key__c": "ws:during"}]))
+            reached.later(100)
+            answer.headers["Date"] = format_datetime(reached.clock.now(), usegmt=True)
+        return answer
+
+    adapter.send = slowly  # type: ignore[method-assign]
+    reached.session.login()
+    reached.session._wire.mount("https://", adapter)
+    assert seen_of(reached.sync(), SUMMARY) == []
+    assert reached.bookmarks[SUMMARY].read_to == reached.clock.now() - timedelta(seconds=100)
+    reached.later()
+    assert {seen.sf_id for seen in seen_of(reached.sync(), SUMMARY)} == set(during)

@@ -188,6 +188,13 @@ def test_text_is_written_byte_for_byte(ready: Reached, text: str) -> None:
     assert set(stored(ready, "Sync_Message__c").values()) == {text}
 
 
+@pytest.fixture
+def tenth(ready: Reached, monkeypatch: pytest.MonkeyPatch) -> Reached:
+    """Collections hold a tenth of what Salesforce takes, so that three calls are few rows."""
+    monkeypatch.setattr("sfsync.org.transport.COLLECTION", 20)
+    return ready
+
+
 # --- locks, limits, outages -------------------------------------------------------------------------
 
 
@@ -209,20 +216,20 @@ def test_a_lock_that_stays_leaves_the_row_for_later(ready: Reached) -> None:
     assert locked.code == "UNABLE_TO_LOCK_ROW"
 
 
-def test_a_used_up_limit_stops_cleanly_with_every_row_for_later(ready: Reached) -> None:
-    ready.faults({"kind": "daily_limit", "path": "composite", "calls": [2, 3, 4]})
-    changes = new_packs(2_500)
-    outcomes = ready.write(changes)
+def test_a_used_up_limit_stops_cleanly_with_every_row_for_later(tenth: Reached) -> None:
+    tenth.faults({"kind": "daily_limit", "path": "composite", "calls": [2, 3, 4]})
+    changes = new_packs(250)
+    outcomes = tenth.write(changes)
     assert one_each(outcomes, changes)
-    assert results(outcomes) == {DONE: 1_000, Result.LATER: 1_500}
+    assert results(outcomes) == {DONE: 100, Result.LATER: 150}
     assert {o.code for o in outcomes if o.result is Result.LATER} == {"REQUEST_LIMIT_EXCEEDED"}
 
 
-def test_the_budget_bounds_the_calls_of_a_run(ready: Reached) -> None:
-    changes = new_packs(2_500)
-    outcomes = ready.write(changes, calls=2)
+def test_the_budget_bounds_the_calls_of_a_run(tenth: Reached) -> None:
+    changes = new_packs(250)
+    outcomes = tenth.write(changes, calls=2)
     assert one_each(outcomes, changes)
-    assert results(outcomes) == {DONE: 2_000, Result.LATER: 500}
+    assert results(outcomes) == {DONE: 200, Result.LATER: 50}
     assert {o.code for o in outcomes if o.result is Result.LATER} == {"API_BUDGET"}
 
 
@@ -239,16 +246,16 @@ def test_an_outage_leaves_every_row_for_later(ready: Reached) -> None:
 
 @pytest.mark.parametrize("kind", ["reset_after", "timeout_after", "cut_body", "server_error", "session", "duplicate"])
 @pytest.mark.parametrize("k", [1, 2, 3])
-def test_a_lost_answer_makes_no_twin_and_loses_no_outcome(ready: Reached, kind: str, k: int) -> None:
+def test_a_lost_answer_makes_no_twin_and_loses_no_outcome(tenth: Reached, kind: str, k: int) -> None:
     """The connection is cut after the org applied the k-th call: the same requests are sent again."""
-    changes = [*new_packs(2_100, account="key:acc:main"), Change(ACCOUNT, "acc:main", None, {"name": "Acme"})]
-    ready.faults({"kind": kind, "path": "composite", "calls": [k]})
-    outcomes = ready.write(changes)
-    assert ready.org.faults.rules[0].struck == 1
+    changes = [*new_packs(250, account="key:acc:main"), Change(ACCOUNT, "acc:main", None, {"name": "Acme"})]
+    tenth.faults({"kind": kind, "path": "composite", "calls": [k]})
+    outcomes = tenth.write(changes)
+    assert tenth.org.faults.rules[0].struck == 1
     assert one_each(outcomes, changes)
-    assert results(outcomes) == {DONE: 2_101}
-    rows = ready.org.storage.rows(f'SELECT count(*), count(DISTINCT "Sfsync_Key__c") FROM "{PACK}"')
-    assert rows == [(2_100, 2_100)]
+    assert results(outcomes) == {DONE: 251}
+    rows = tenth.org.storage.rows(f'SELECT count(*), count(DISTINCT "Sfsync_Key__c") FROM "{PACK}"')
+    assert rows == [(250, 250)]
 
 
 def test_a_lost_answer_to_a_single_create_makes_no_twin(ready: Reached) -> None:

@@ -67,7 +67,7 @@ def test_two_workers_see_one_budget() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 60 * 72), st.integers(0, 500)), max_size=30),
+    st.lists(st.tuples(st.integers(0, 60 * 72), st.integers(0, 500)), max_size=8),
     st.integers(0, 20_000),
     st.floats(0.01, 1),
 )

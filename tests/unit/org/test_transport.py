@@ -30,7 +30,7 @@ def rows_of(changes: Sequence[Change]) -> list[Row]:
 
 
 def chunks_of(changes: Sequence[Change]) -> list[Chunk]:
-    return transport.spread(transport.chunked(rows_of(changes)))
+    return transport.spread(transport.chunked(rows_of(changes), transport.COLLECTION))
 
 
 def updates(count: int, sobject: str = PACK) -> list[Change]:
