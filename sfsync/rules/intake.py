@@ -7,7 +7,7 @@ May not know balances. It keeps one law: what happens when is taken from facts a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import IntEnum
 from typing import NamedTuple, TypeVar
@@ -127,6 +127,8 @@ class Intake:
     entries: dict[str, TimeEntry] = field(default_factory=dict)
     funding: dict[str, str] = field(default_factory=dict)
     acts: dict[str, Posting] = field(default_factory=dict)
+    acted: dict[str, int] = field(default_factory=dict)
+    """Pack to the sum of what persons gave or took by hand."""
     lots: dict[str, Lot] = field(default_factory=dict)
     works: dict[str, Work] = field(default_factory=dict)
     decisions: dict[str, Decision] = field(default_factory=dict)
@@ -166,7 +168,10 @@ class Intake:
         new: set[Event] = set()
         for key, pack in (packs or {}).items():
             _put(self.packs, key, pack)
-            lot = self._lot(pack)
+        for act in (act for key, act in (acts or {}).items() if key not in self.acts):
+            self.acted[act.pack] = self.acted.get(act.pack, 0) + act.minutes
+        for key in dict.fromkeys([*(packs or ()), *(act.pack for act in (acts or {}).values())]):
+            lot = self._lot(self.packs.get(key))
             self._hold("pack", self.lots, key, lot, self._pack_events(lot), old, new)
         for key, act in (acts or {}).items():
             self._hold("act", self.acts, key, act, (Event(act.booked_at, Rank.ACT, key),), old, new)
@@ -231,7 +236,11 @@ class Intake:
     def _lot(self, pack: Pack | None) -> Lot | None:
         if pack is None or (pack.key not in self.drawn and (pack.deleted or pack.status == PackStatus.CANCELLED)):
             return None
-        return lot_of(pack, self.plans.packs, self.policy, self.today)
+        lot = lot_of(pack, self.plans.packs, self.policy, self.today)
+        taken = -self.acted.get(pack.key, 0)
+        if lot is not None and taken > lot.minutes:  # what was paid back had been bought, whatever the record says now
+            lot = replace(lot, minutes=taken)
+        return lot
 
     def _pack_events(self, lot: Lot | None) -> tuple[Event, ...]:
         if lot is None:

@@ -159,6 +159,7 @@ class Book:
             before = self.intake.cases.get(key)
             if (before.category if before else None) != (case.category if case else None):
                 touched.entries |= self.intake.entries_of.get(key, set())
+        self.intake.drawn |= {act.pack for act in (acts or {}).values()}
         old, new = self.intake.take(
             packs=packs, cases=cases, estimates=estimates, entries=entries, funding=funding, acts=acts
         )
@@ -428,4 +429,7 @@ class Book:
 
 
 def _draws(posting: Posting) -> bool:
+    """Return whether a posting keeps its pack in the ledger for good: work on it, or an act of a person."""
+    if posting.source.startswith(ACT):
+        return True
     return posting.minutes < 0 and posting.kind in (PostingKind.CONSUME, PostingKind.ADJUSTMENT)

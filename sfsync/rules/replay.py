@@ -250,7 +250,8 @@ class Replay:
     def _act(self, event: Event) -> None:
         """Take or give what a person decided.
 
-        What is neither free nor expired is taken from reservations, then from the newest work, which is uncovered then.
+        What is neither free nor expired is taken from reservations, from what a fixed price deducted beyond the
+        work, and last from the newest work, which is uncovered then.
         """
         act = self.intake.acts[event.key]
         lot, missing = act.pack, -act.minutes
@@ -274,7 +275,14 @@ class Replay:
                 self._add_inner(self.parts, case, lot, -taken)
                 self._add(self.held, lot, -taken)
                 missing -= taken
-        for work in sorted(self.intake.works.values(), key=lambda w: (w.posted_at, w.key), reverse=True):
+        for case in sorted(self.fixed) if missing else ():
+            for place in sorted(place for place in self.fixed[case] if place[0] == lot):
+                taken = min(missing, self.fixed[case][place])
+                self._touch(case)
+                self._add(self.fixed[case], place, -taken)
+                missing -= taken
+        works = self.intake.works.values() if missing else ()
+        for work in sorted(works, key=lambda w: (w.posted_at, w.key), reverse=True):
             if not missing:
                 break
             share = self.shares.get(work.key)

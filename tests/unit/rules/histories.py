@@ -67,7 +67,13 @@ def history(seed: int, rng: Random, *, edits: bool) -> History:
     told.records += cases
     for case in cases:
         told.records += _estimates(rng, case)
-    told.records += [_entry(rng, number, cases) for number in range(rng.randint(1, 14))]
+    entries = [_entry(rng, number, cases) for number in range(rng.randint(1, 14))]
+    for number, entry in enumerate(entries[1:], 1):
+        if edits and rng.random() < 0.1:
+            entries[number] = replace(entry, correction_of=rng.choice(entries[:number]).key)
+        elif edits and rng.random() < 0.1:
+            entries[number] = replace(entry, deleted=True)
+    told.records += entries
     _arrive(told, rng, edits)
     return told
 
@@ -186,10 +192,16 @@ def _earlier_form(record: Record, rng: Random) -> Record:
     if isinstance(record, TimeEntry):
         change = rng.choice(["minutes", "minutes", "case", "day"])
         if change == "minutes":
-            return replace(record, worked_minutes=rng.choice([5, 100, 300, 480]))
+            return replace(record, worked_minutes=rng.choice([5, 100, 300, 480]), deleted=False)
         if change == "case":
             return replace(record, case=rng.choice(["C0", "C1", None]))
         return replace(record, worked_on=_day(rng, 0, 200))
+    if isinstance(record, Pack):
+        if record.packs_bought is not None:
+            return replace(
+                record, packs_bought=rng.choice([1, 2]), extension_requested=False, extension_requested_on=None
+            )
+        return replace(record, bought_minutes=rng.choice([30, 300, 600]))
     if isinstance(record, Case):
         return replace(record, is_closed=False, closed_at=None, priority="P3")
     if isinstance(record, Estimate):

@@ -8,10 +8,13 @@ from datetime import timedelta
 import pytest
 
 from sfsync.clock import seeded
-from sfsync.records import Posting, Record, TimeEntry
+from sfsync.records import Posting, PostingKind, Record, TimeEntry
+from sfsync.rules.intake import acts_of
 from sfsync.rules.ledger import Book, LedgerOutcome, settle
-from sfsync.rules.postings import balances, books, chain, dips, verify
-from tests.unit.rules.histories import PLANS, History, facts_of, history
+from sfsync.rules.postings import act, balances, books, chain, dips, verify
+from sfsync.rules.summary import statements
+from sfsync.rules.weeks import Week, local_day
+from tests.unit.rules.histories import FIRST, PLANS, History, facts_of, history
 
 BATCHES = range(10)
 PER_BATCH = 140  # 2,800 histories in all: half of them with edits, half in two orders of arrival
@@ -73,6 +76,12 @@ def sound(history: History, outcome: LedgerOutcome, postings: list[Posting]) -> 
         assert parts == entry.billed_minutes, f"{entry.key}: no minute is lost or counted twice"
     for reserved in outcome.reservations.values():
         assert min(reserved.values()) > 0
+    weeks = [Week.of(FIRST).shifted(number) for number in range(-1, 100)]
+    last = history.arrivals[-1][0] + timedelta(days=1)
+    made = statements(postings, weeks, last, history.terms.time_zone, history.terms.policy)
+    for before, after in zip(made, made[1:], strict=False):
+        assert before.closing_minutes == after.opening_minutes, f"{before.week}: a closing is the next opening"
+    assert made[-1].closing_minutes == sums.balance
 
 
 @pytest.mark.parametrize("batch", BATCHES)
@@ -115,6 +124,37 @@ def rebuilt(history: History, outcome: LedgerOutcome, postings: list[Posting], r
     assert again.reservations == outcome.reservations
     assert books(again.postings).expired == books(postings).expired
     assert books(again.postings).consumed == books(postings).consumed
+
+
+@pytest.mark.parametrize("batch", range(3))
+def test_refunds_by_hand_leave_the_books_sound_whatever_turns_up_later(batch: int) -> None:
+    for seed in range(batch * 60, (batch + 1) * 60):
+        rng = seeded(f"refunds {seed}")
+        one = history(seed, rng, edits=True)
+        records: dict[str, Record] = {}
+        postings: list[Posting] = []
+        book = Book(facts_of({}), (), one.terms, PLANS)
+        for number, (now, batch_of) in enumerate(one.arrivals):
+            records.update({record.key: record for record in batch_of})
+            facts = facts_of({record.key: record for record in batch_of})
+            book.change(packs=facts.packs, cases=facts.cases, estimates=facts.estimates, entries=facts.entries)
+            outcome = book.settle(now)
+            whole = settle(facts_of(records), postings, one.terms, PLANS, now)
+            assert whole.postings == outcome.postings, f"seed {seed}"
+            assert whole.packs == outcome.packs, f"seed {seed}"
+            postings += outcome.postings
+            records.update({pack.key: pack for pack in outcome.new_packs})
+            free = {key: pack.available_minutes for key, pack in outcome.packs.items() if pack.available_minutes > 0}
+            live = [key for key in free if records[key].key in balances(postings)]
+            if live and rng.random() < 0.4:
+                pack = rng.choice(live)
+                minutes = rng.randint(1, free[pack])
+                on = local_day(now, one.terms.time_zone)
+                done = act(f"{seed}-{number}", PostingKind.REFUND, {pack: -minutes}, on=on, now=now, reason="asked for")
+                postings += done
+                book.change(acts=acts_of(done))
+            assert books(postings).sound, f"seed {seed}"
+            assert dips(postings) == [], f"seed {seed}"
 
 
 @pytest.mark.parametrize("batch", BATCHES)
