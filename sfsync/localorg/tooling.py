@@ -20,6 +20,7 @@ from sfsync.localorg.face import Call, Response, Routes, json_response
 from sfsync.localorg.metadata import crud
 from sfsync.localorg.metadata.kinds import NAMESPACE
 from sfsync.localorg.metadata.state import Kept, state_of
+from sfsync.localorg.query import _columns as columns_of
 from sfsync.localorg.query import view_of
 from sfsync.localorg.schema import Schema
 from sfsync.localorg.tooling_rows import SCHEMA, as_json, filled
@@ -59,13 +60,15 @@ def _asked(call: Call, statement: str) -> dict[str, Any]:
     name = named[1].lower() if named else ""
     view = view_of(call, include_deleted=False, page_size=_PAGE)
     if name in _SHARED:
-        return _answer(call.org.storage.db, statement, view)
+        return _answer(call, call.org.storage.db, statement, view)
     with closing(filled(call.org, call.actor, statement).db) as database:
-        return _answer(database, statement, replace(view, schema=SCHEMA, everything=SCHEMA))
+        return _answer(call, database, statement, replace(view, schema=SCHEMA, everything=SCHEMA))
 
 
-def _answer(database: sqlite3.Connection, statement: str, view: soql.View) -> dict[str, Any]:
+def _answer(call: Call, database: sqlite3.Connection, statement: str, view: soql.View) -> dict[str, Any]:
     result = soql.run(database, statement, view, page_size=_PAGE)
+    if call.request.query.get("columns", "").lower() == "true":
+        return columns_of(replace(call, user=replace(call.actor, schema=view.schema)), result)
     records = [_shown(each) for each in result.page(database, 0, _PAGE)]
     return {
         "size": len(records),

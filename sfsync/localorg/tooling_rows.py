@@ -96,6 +96,7 @@ _OBJECTS: dict[str, tuple[dict[str, str], dict[str, tuple[str, str]]]] = {
         },
         {},
     ),
+    "StandardValueSet": ({_ID: "Id", _TEXT: "DurableId MasterLabel FullName Metadata"}, {}),
     "SubscriberPackage": ({_ID: "Id", _TEXT: "Name NamespacePrefix Description"}, {}),
     "SubscriberPackageVersion": (
         {

@@ -86,7 +86,8 @@ def _quick(call: SoapCall) -> str:
 
 
 def _retrieve(call: SoapCall) -> str:
-    request = call.operation.find("retrieveRequest") or call.operation
+    # One client calls it ``retrieveRequest``, another ``request``.
+    request = next((c for c in call.operation.children if c.children), call.operation)
     if request.values("packageNames"):
         raise ApiError(400, "INVALID_CROSS_REFERENCE_KEY", f"No package named '{request.value('packageNames')}' found")
     wanted: dict[str, list[str]] = {}

@@ -93,7 +93,7 @@ def test_jsforce_cannot_tell_the_difference(tmp_path: Path) -> None:
     assert "CustomObject" in seen["metadataTypes"]
     assert "sfsync_Service" in seen["listed"]
     assert seen["read"] == "Time Entry"
-    assert seen["retrieved"] == "PK"
+    assert seen["retrieved"] == 1
     assert seen["created"] == [True]
     assert seen["tooling"] == 1
     assert seen["toolingCreate"] is True

@@ -241,6 +241,19 @@ def test_what_is_retrieved_can_be_deployed_again_and_changes_nothing() -> None:
     assert [m.name for m in again.successes if m.changed] == ["package.xml"]
 
 
+@pytest.mark.parametrize("wrapper", ["retrieveRequest", "request"])
+def test_what_to_retrieve_may_stand_in_either_wrapper(wrapper: str) -> None:
+    client = Asking()
+    deploy_zip(client.org, box_package())
+    types = "<types><members>Box__c</members><name>CustomObject</name></types>"
+    wanted = f"<{wrapper}><apiVersion>61.0</apiVersion><unpackaged>{types}</unpackaged></{wrapper}>"
+    (started,) = client.result("m", "retrieve", wanted)
+    asked = f"<asyncProcessId>{started.value('id')}</asyncProcessId>"
+    assert client.result("m", "checkStatus", asked)[0].value("done") == "true"
+    (result,) = client.result("m", "checkRetrieveStatus", asked)
+    assert [p.value("fileName") for p in result.all("fileProperties")] == ["unpackaged/objects/Box__c.object"]
+
+
 def test_one_field_can_be_retrieved_alone() -> None:
     client = Asking()
     deploy_zip(client.org, box_package(text_field("Tag__c"), text_field("Other__c")))

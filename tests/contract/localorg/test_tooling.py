@@ -49,6 +49,13 @@ def test_custom_objects_and_fields_are_found_by_developer_name() -> None:
     assert field["Metadata"] == {"label": "Tag", "length": 40, "type": "Text"}
 
 
+def test_columns_can_be_asked_for_as_the_command_line_does() -> None:
+    text = quote("SELECT DeveloperName, Length FROM CustomField")
+    found = boxed().http("GET", f"{TOOLING}/query?q={text}&columns=true").json()
+    assert [c["columnName"] for c in found["columnMetadata"]] == ["DeveloperName", "Length"]
+    assert [c["numberType"] for c in found["columnMetadata"]] == [False, True]
+
+
 def test_field_definitions_say_what_setup_says() -> None:
     text = "SELECT QualifiedApiName, DataType, EntityDefinition.QualifiedApiName FROM FieldDefinition WHERE "
     rows = asked(boxed(), f"{text}EntityDefinition.QualifiedApiName = 'Box__c'")["records"]

@@ -40,7 +40,7 @@ seen.read = [read].flat()[0].label;
 const retrieved = await conn.metadata
   .retrieve({ apiVersion: "61.0", singlePackage: true, unpackaged: { types: [{ name: "CustomObject", members: ["Case"] }] } })
   .complete();
-seen.retrieved = Buffer.from(retrieved.zipFile, "base64").subarray(0, 2).toString();
+seen.retrieved = [retrieved.fileProperties].flat().filter((each) => each.fullName === "Case.Maint_Priority__c").length;
 const made = await conn.metadata.create("CustomObject", [
   {
     fullName: "Crate__c",
