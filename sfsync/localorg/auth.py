@@ -30,6 +30,7 @@ SESSION_SECONDS = 7_200
 SKEW_SECONDS = 180
 MILLISECONDS_FROM = 100_000_000_000
 AUDIENCES = frozenset({"https://login.salesforce.com", "https://test.salesforce.com"})
+SHARED_LOGIN_HOSTS = frozenset({"login.salesforce.com", "test.salesforce.com"})
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _shared_key: rsa.RSAPrivateKey | None = None
 
@@ -273,6 +274,8 @@ def _form(call: Call) -> dict[str, str]:
 def token(call: Call) -> Response:
     """Answer a token request; the instance URL is where the API of the user's org is."""
     form = _form(call)
+    if form.get("grant_type") == "client_credentials" and call.request.hostname in SHARED_LOGIN_HOSTS:
+        raise OAuthError("invalid_grant", "request not supported on this domain")
     org = call.world.org_of_login(call.request, form) or call.org
     own = call.world.instance_url(org, call.request)
     hosts = frozenset(

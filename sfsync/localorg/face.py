@@ -45,6 +45,7 @@ class Request:
     host: str = "localhost"
     scheme: str = "https"
     wire: bool = True
+    uri_bytes: int = 0
 
     @classmethod
     def of(
@@ -61,6 +62,7 @@ class Request:
             parts.netloc or "localhost",
             parts.scheme or "https",
             wire,
+            len(parts.path) + len(parts.query),
         )
 
     @property
@@ -286,6 +288,18 @@ def finish(call_org: LocalOrg, request: Request, response: Response, *, counted:
     if wanted and len(response.body) >= GZIP_FROM_BYTES and response.header("Content-Encoding") is None:
         response.body = gzip.compress(response.body, 1, mtime=0)
         headers.append(("Content-Encoding", "gzip"))
+
+
+def too_long(request: Request) -> Response | None:
+    """Return the answer to a request line or headers beyond what an org's front takes (facts 2.1), else None."""
+    headers = sum(len(name) + len(value) for name, value in request.headers.items())
+    if request.uri_bytes <= LONGEST_URI and request.uri_bytes + headers <= LONGEST_URI:
+        return None
+    status, reason = (
+        (414, b"URI Too Long") if request.uri_bytes > LONGEST_URI else (431, b"Request Header Fields Too Large")
+    )
+    page = b"<html><head><title>%d %s</title></head><body><h1>%s</h1></body></html>" % (status, reason, reason)
+    return Response(status, page, [("Content-Type", "text/html;charset=UTF-8")])
 
 
 def oauth_error(error: OAuthError) -> Response:

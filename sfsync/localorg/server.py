@@ -32,7 +32,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 LONGEST_SILENCE_SECONDS = 600.0
 MOST_BODY = 200 * 1024 * 1024
-MOST_URI = 16_384
 
 
 class Application:
@@ -50,11 +49,6 @@ class Application:
             await _send(send, error_response(ApiError(413, "REQUEST_LIMIT_EXCEEDED", "the request is too large")), None)
             return
         request = _request(scope, body)
-        if len(scope["raw_path"]) + len(scope["query_string"]) > MOST_URI:
-            await _send(
-                send, Response(414, b"<html><h1>414 URI Too Long</h1></html>", [("Content-Type", "text/html")]), None
-            )
-            return
         response = self.world.handle(request)
         if response.delay_seconds:
             await asyncio.sleep(response.delay_seconds)

@@ -13,7 +13,6 @@ from sfsync.localorg.auth import claimed
 from sfsync.localorg.errors import ApiError, OAuthError, not_modelled
 from sfsync.localorg.face import (
     DEPRECATED,
-    LONGEST_URI,
     Call,
     Request,
     Response,
@@ -24,6 +23,7 @@ from sfsync.localorg.face import (
     finish,
     json_response,
     oauth_error,
+    too_long,
     version_of,
 )
 from sfsync.localorg.faults import Strike, strike
@@ -176,8 +176,9 @@ class World:
         return response
 
     def _answer(self, org: LocalOrg, request: Request, token: str | None, entry: Entry) -> Response:
-        if len(request.path) > LONGEST_URI:
-            return Response(414, b"", [])
+        refused = too_long(request)
+        if refused is not None:
+            return refused
         override = request.query.get("_HttpMethod")
         if override and request.method == "POST":
             request.method = override.upper()

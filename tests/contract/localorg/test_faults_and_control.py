@@ -203,5 +203,6 @@ def test_a_body_that_is_not_what_it_says_is_refused(client: Client) -> None:
 
 
 def test_a_uri_that_is_too_long_is_refused(client: Client) -> None:
-    asked = Request.of("GET", "https://acme.my.salesforce.com/services/data/v61.0/query/" + "x" * 20_000)
-    assert client.world.handle(asked).status == 414
+    url = "https://acme.my.salesforce.com/services/data/v61.0/query?q="
+    assert client.world.handle(Request.of("GET", url + "x" * 16_384)).status == 414
+    assert client.world.handle(Request.of("GET", url + "x" * 16_000, {"cookie": "y" * 400})).status == 431

@@ -18,6 +18,7 @@ from sfsync.localorg.world import World
 from tests.contract.localorg.core_world import Client, furnished
 
 LOGIN = "https://login.salesforce.com"
+OWN = "https://acme.my.salesforce.com"
 
 
 @pytest.fixture
@@ -103,11 +104,14 @@ def test_a_foreign_signature_is_refused(client: Client) -> None:
 
 def test_client_credentials_act_for_the_run_as_user(client: Client) -> None:
     basic = "Basic " + base64.b64encode(b"app:secret").decode()
-    by_header = granted(client, headers={"authorization": basic}, grant_type="client_credentials").json()
-    by_body = granted(client, grant_type="client_credentials", client_id="app", client_secret="secret").json()
-    assert by_header["id"] == by_body["id"] == f"{LOGIN}/id/{client.org.org_id}/{client.org.integration_id}"
-    wrong = granted(client, grant_type="client_credentials", client_id="app", client_secret="no")
+    form = {"grant_type": "client_credentials", "client_id": "app", "client_secret": "secret"}
+    by_header = granted(client, OWN, headers={"authorization": basic}, grant_type="client_credentials").json()
+    by_body = granted(client, OWN, **form).json()
+    assert by_header["id"] == by_body["id"] == f"{OWN}/id/{client.org.org_id}/{client.org.integration_id}"
+    wrong = granted(client, OWN, **form | {"client_secret": "no"})
     assert refused(wrong) == (400, "invalid_client", "invalid client credentials")
+    # A shared login host does not know whose credentials these are.
+    assert refused(granted(client, **form)) == (400, "invalid_grant", "request not supported on this domain")
 
 
 def test_a_password_may_be_followed_by_a_security_token(client: Client) -> None:
@@ -197,7 +201,9 @@ def test_several_orgs_are_told_apart_by_host_token_and_login() -> None:
     hub.logins.apps.clear()
     hub.logins.add_app("hub-app", "secret")
     world = World([acme, hub])
-    form = urlencode({"grant_type": "client_credentials", "client_id": "hub-app", "client_secret": "secret"}).encode()
+    hub.logins.passwords["admin@hub.example"] = "pass"
+    given = {"client_id": "hub-app", "client_secret": "secret", "username": "admin@hub.example", "password": "pass"}
+    form = urlencode({"grant_type": "password"} | given).encode()
     answer = world.handle(Request.of("POST", f"{LOGIN}/services/oauth2/token", {}, form)).json()
     assert answer["instance_url"] == "https://hub.my.salesforce.com"
     bearer = {"authorization": f"Bearer {answer['access_token']}"}
