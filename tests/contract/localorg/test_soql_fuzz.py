@@ -199,6 +199,7 @@ def outcome(world: World, number: int, statement: str) -> str:
         result = world.run(statement, include_deleted=number % 2 == 0)
         json.dumps(result.page(world.storage.db))
     except ApiError as refused:
+        json.dumps(refused.as_rest(), ensure_ascii=False).encode()
         return refused.code if refused.status == 400 else pytest.fail(f"seed {number}: {refused} for {statement!r}")
     except Exception as fault:
         raise AssertionError(f"seed {number}: {fault!r} for {statement!r}") from fault
