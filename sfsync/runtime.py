@@ -20,6 +20,7 @@ from typing import Any
 import structlog
 
 from sfsync import schedule
+from sfsync.audit import audit, pages_of
 from sfsync.calendar_source import YEARS_AHEAD, listed_holidays, source_name
 from sfsync.clock import Clock, SystemClock, token
 from sfsync.errors import (
@@ -34,9 +35,11 @@ from sfsync.errors import (
 from sfsync.language import language
 from sfsync.mapping import Client, Mappings, load_client, load_mappings, load_plans, standard_directory
 from sfsync.metadata import generate, zip_package
+from sfsync.mirror.compare import Certificate, Figures
 from sfsync.mirror.plan import Change, Outcome
-from sfsync.mirror.translate import Bookmark, Ids, Page
+from sfsync.mirror.translate import Bookmark, Ids, Page, Seen
 from sfsync.org.deploy import Deployed, deploy, grant
+from sfsync.org.examine import Examiner, figures
 from sfsync.org.extract import extract
 from sfsync.org.preflight import Preflight, preflight
 from sfsync.org.session import OrgSession
@@ -50,7 +53,7 @@ from sfsync.settings import OrgSettings, Settings, load
 from sfsync.store.embedded import EmbeddedPostgres
 from sfsync.store.lease import Lease
 from sfsync.store.store import OrgRow, Store
-from sfsync.sync import Bounds, Preview, Report, preview, sync_org
+from sfsync.sync import Bounds, Preview, Report, preview, sync_org, take_in
 
 log = structlog.get_logger("runtime")
 
@@ -334,6 +337,28 @@ class Runtime:
                     bounds=Bounds(settings.max_changes, settings.max_vanished_percent, confirmed=True),
                 )
 
+    def audit(self, org: str, *, repair: bool = False) -> tuple[Certificate, str]:
+        """Return the certificate that org and store are equal, or what differs, and the digest it is kept under.
+
+        With ``repair`` what differs is read again and merged; the next sync writes what follows from it.
+        """
+        name = self.client_name(org)
+        settings, client = self.org(org), self.client(name)
+        with self._held(name, org) as lease, closing(self.session(org)) as session:
+            self.store.pin(name, org, session.organization_id)
+            reach = Reach(session, lambda: self._renew(lease), self.clock, self.settings.store.lease_seconds / 3)
+            room = self.store.room(name, org, client.mappings, lease)
+            bookmarks = room.bookmarks()
+            ids = Ids(reach.organization_id)
+            reach.check(client.mappings, bookmarks, ids)
+            made, shown = audit(reach, room, client.mappings, client=name, name=org, now=self.clock.now())
+            if repair:
+                report = Report(org)
+                bounds = Bounds(settings.max_changes, settings.max_vanished_percent)
+                for page in pages_of(made, shown, client.mappings, bookmarks):
+                    take_in(page, room, client.mappings, ids, bounds, report, room.linked())
+            return made, self.store.keep_certificate(made)
+
     def _renew(self, lease: Lease) -> None:
         self.store.renew(lease, self.settings.store.lease_seconds)
 
@@ -414,6 +439,7 @@ class Reach:
         self._renew_after = renew_after
         self._renewed_at = clock.monotonic()
         self._checked: Preflight | None = None
+        self._mapped: tuple[Mappings, Ids] | None = None
         self.name = session.name
 
     @property
@@ -429,6 +455,24 @@ class Reach:
     def check(self, mappings: Mappings, bookmarks: Mapping[str, Bookmark], ids: Ids) -> None:
         """Raise SchemaDrift if the mapping does not fit the org."""
         self._checked = preflight(self._session, mappings, bookmarks, ids)
+        self._mapped = (mappings, ids)
+
+    def figures(self, mappings: Mappings) -> Mapping[str, Mapping[date, Figures]]:
+        """Return each object's figures by day, as the org adds them up."""
+        return figures(self._session, mappings)
+
+    def of_days(self, sobject: str, days: Iterable[date]) -> Mapping[str, Seen]:
+        """Return the live records whose stamp lies on one of ``days``."""
+        return self._examiner().of_days(sobject, days)
+
+    def by_id(self, sobject: str, sf_ids: Iterable[str]) -> Mapping[str, Seen]:
+        """Return the records with these ids, those in the recycle bin too."""
+        return self._examiner().by_id(sobject, sf_ids)
+
+    def _examiner(self) -> Examiner:
+        assert self._checked is not None
+        assert self._mapped is not None
+        return Examiner(self._session, self._mapped[0], self._checked, self._mapped[1])
 
     def pages(self, mappings: Mappings, bookmarks: Mapping[str, Bookmark], ids: Ids) -> Iterable[Page]:
         """Yield what changed, after ``check``."""

@@ -196,37 +196,46 @@ def absorb(
     report: Report,
 ) -> None:
     """Read what changed, merge it, and commit page by page together with the bookmark."""
-    prefixes = {mapping.object: mapping.prefix for mapping in mappings}
     known = dict(room.linked())
     for page in org.pages(mappings, bookmarks, ids):
-        mapping = mappings.by_object[page.object]
-        vanished = sum(s.deleted for s in page.seen) + len(page.hard_deleted)
-        memories = room.memories(page.object, [s.key for s in page.seen])
-        _refuse_mass_delete(page, memories, vanished, known.get(page.object, 0), bounds)
-        lookups = {str(s.wire[name]) for s in page.seen for name in mapping.lookups if s.wire.get(name)}
-        held = {
-            str(values[name])
-            for _, values in memories.values()
-            if values
-            for name in mapping.lookups
-            if values.get(name)
-        }
-        near = room.ids(lookups, held)
-        ids.to_key.update(near.to_key)
-        ids.to_id.update(near.to_id)
-        merged = []
-        for seen in page.seen:
-            link, local = memories.get(seen.key, (None, None))
-            one = merge(mapping, seen, link, local, ids, prefixes)
-            ids.add(seen.sf_id, seen.key)
-            report.read += 1
-            report.conflicts += len(one.conflicts)
-            report.hand_edits += len(one.hand_edits)
-            report.details += [*one.conflicts, *one.hand_edits]
-            if one.changed:
-                report.absorbed += one.new or bool(one.local) or (link is not None and link.deleted != seen.deleted)
-                merged.append((seen, one))
-        room.absorb(page, merged)
+        take_in(page, room, mappings, ids, bounds, report, known)
+
+
+def take_in(
+    page: Page,
+    room: Room,
+    mappings: Mappings,
+    ids: Ids,
+    bounds: Bounds,
+    report: Report,
+    known: Mapping[str, int],
+) -> None:
+    """Merge one page with what is remembered of its records, and commit it with its bookmark."""
+    prefixes = {mapping.object: mapping.prefix for mapping in mappings}
+    mapping = mappings.by_object[page.object]
+    vanished = sum(s.deleted for s in page.seen) + len(page.hard_deleted)
+    memories = room.memories(page.object, [s.key for s in page.seen])
+    _refuse_mass_delete(page, memories, vanished, known.get(page.object, 0), bounds)
+    lookups = {str(s.wire[name]) for s in page.seen for name in mapping.lookups if s.wire.get(name)}
+    held = {
+        str(values[name]) for _, values in memories.values() if values for name in mapping.lookups if values.get(name)
+    }
+    near = room.ids(lookups, held)
+    ids.to_key.update(near.to_key)
+    ids.to_id.update(near.to_id)
+    merged = []
+    for seen in page.seen:
+        link, local = memories.get(seen.key, (None, None))
+        one = merge(mapping, seen, link, local, ids, prefixes)
+        ids.add(seen.sf_id, seen.key)
+        report.read += 1
+        report.conflicts += len(one.conflicts)
+        report.hand_edits += len(one.hand_edits)
+        report.details += [*one.conflicts, *one.hand_edits]
+        if one.changed:
+            report.absorbed += one.new or bool(one.local) or (link is not None and link.deleted != seen.deleted)
+            merged.append((seen, one))
+    room.absorb(page, merged)
 
 
 def _refuse_mass_delete(

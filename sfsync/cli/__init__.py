@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cases": ("sfsync.cli.cases:cases", "Cases and what the rules say of them."),
     "sla": ("sfsync.cli.sla:sla", "Due times, why they are due, and what came in time."),
     "summary": ("sfsync.cli.summary:summary", "Weekly summaries as issued."),
+    "audit": ("sfsync.cli.audit:audit", "Proof that an org and the store are equal."),
     "quarantine": ("sfsync.cli.quarantine:quarantine", "Records that an org refused."),
     "conflicts": ("sfsync.cli.quarantine:conflicts", "Values that lost against another edit."),
     "runs": ("sfsync.cli.runs:runs", "What past runs did."),

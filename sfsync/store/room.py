@@ -148,6 +148,25 @@ class OrgRoom:
         self._examined = {(one.object, one.key): touched for touched, one in rows}
         return [(one, values[one.object][one.key]) for _, one in rows if one.key in values[one.object]]
 
+    # --- for an audit ---------------------------------------------------------------------------
+
+    def links(self, object_name: str) -> Iterator[Link]:
+        """Yield every link of an object, as one instant saw them, without holding them all."""
+        query = select(*_LINK).where(link.c.org == self._org, link.c.object == object_name).order_by(link.c.key)
+        with self._reading() as connection:
+            for row in connection.execution_options(yield_per=2000).execute(query):
+                yield Link(*row)
+
+    def waiting(self) -> int:
+        """Return how many records may still have to be written to the org, quarantined ones included."""
+        query = (
+            select(func.count())
+            .select_from(link)
+            .where(link.c.org == self._org, (link.c.touched > link.c.settled) | (link.c.state == "quarantined"))
+        )
+        with self._reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
     # --- TRANSACTION 1 --------------------------------------------------------------------------
 
     def absorb(self, page: Page, merged: Iterable[tuple[Seen, Merged]]) -> None:

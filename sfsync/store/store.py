@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sfsync.clock import token
 from sfsync.errors import StoreRefused, WrongOrg
 from sfsync.mapping import Mappings
+from sfsync.mirror.compare import Certificate
 from sfsync.records import Milestone, Posting
 from sfsync.rules.evaluate import Evaluation, Facts
 from sfsync.store import lease as leases
@@ -31,6 +32,7 @@ from sfsync.store.tables import (
     api_use,
     bookmark,
     calendar_snapshot,
+    certificate,
     client,
     conflict,
     finding,
@@ -414,6 +416,28 @@ class Store:
     def _rows(self, client_name: str, table: Table, *order: Any) -> list[dict[str, Any]]:
         with self._database.reading(client_name) as connection:
             return [dict(row) for row in connection.execute(select(table).order_by(*order)).mappings()]
+
+    def keep_certificate(self, made: Certificate) -> str:
+        """Leave what an audit found in the store; return its digest."""
+        digest = made.digest()
+        with self._database.writing(made.client) as connection:
+            connection.execute(
+                certificate.insert().values(
+                    client=made.client,
+                    org=made.org,
+                    at=made.at,
+                    equal=made.equal,
+                    content=made.content(),
+                    digest=digest,
+                )
+            )
+        return digest
+
+    def certificates(self, client_name: str, org_name: str, limit: int = 20) -> list[dict[str, Any]]:
+        """Return the newest audits of an org, newest first."""
+        query = select(certificate).where(certificate.c.org == org_name).order_by(certificate.c.at.desc()).limit(limit)
+        with self._database.reading(client_name) as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
 
     # --- what a person does -------------------------------------------------------------------------
 

@@ -351,6 +351,19 @@ run = Table(
     Index("ix_run_recent", "client", "org", "started_at"),
 )
 
+certificate = Table(
+    "certificate",
+    metadata,
+    Column("client", Text, nullable=False),
+    Column("org", Text, nullable=False),
+    Column("at", INSTANT, nullable=False),
+    Column("equal", Boolean, nullable=False),
+    Column("content", JSONB, nullable=False, comment="what the audit found, in full"),
+    Column("digest", Text, nullable=False, comment="SHA-256 of the content in its canonical spelling"),
+    PrimaryKeyConstraint("client", "org", "at"),
+    ForeignKeyConstraint(["client", "org"], ["org.client", "org.org"]),
+)
+
 api_use = Table(
     "api_use",
     metadata,
@@ -406,6 +419,7 @@ WRITES: dict[str, str] = {
     "quarantine": "INSERT, UPDATE, DELETE",
     "finding": "INSERT",
     "run": "INSERT, UPDATE",
+    "certificate": "INSERT",
     "api_use": "INSERT, UPDATE",
     "calendar_snapshot": "INSERT",
     "operation": "INSERT, DELETE",

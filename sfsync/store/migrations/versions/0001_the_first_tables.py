@@ -1,4 +1,4 @@
-"""The first tables."""
+"""the first tables."""
 
 from __future__ import annotations
 
@@ -498,6 +498,19 @@ def upgrade() -> None:
         sa.Column("schema_seen", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.ForeignKeyConstraint(["client", "org"], ["org.client", "org.org"], name=op.f("fk_bookmark_client_org")),
         sa.PrimaryKeyConstraint("client", "org", "object", name=op.f("pk_bookmark")),
+    )
+    op.create_table(
+        "certificate",
+        sa.Column("client", sa.Text(), nullable=False),
+        sa.Column("org", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("equal", sa.Boolean(), nullable=False),
+        sa.Column(
+            "content", postgresql.JSONB(astext_type=sa.Text()), nullable=False, comment="what the audit found, in full"
+        ),
+        sa.Column("digest", sa.Text(), nullable=False, comment="SHA-256 of the content in its canonical spelling"),
+        sa.ForeignKeyConstraint(["client", "org"], ["org.client", "org.org"], name=op.f("fk_certificate_client_org")),
+        sa.PrimaryKeyConstraint("client", "org", "at", name=op.f("pk_certificate")),
     )
     op.create_table(
         "conflict",
