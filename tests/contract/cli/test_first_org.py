@@ -85,6 +85,24 @@ def test_a_new_org_is_connected_deployed_and_synced_and_the_second_sync_writes_n
     assert "+ Maintenance_Pack__c" not in typed("plan").out
 
 
+def test_a_safety_stop_pauses_the_org_and_one_confirmed_run_wakes_it(
+    typed: Callable[..., Answer], world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert typed("org", "connect", *words(world, 1), *TERMS).code == 0
+    assert typed("metadata", "deploy", "other", "--as", world["orgs"][1]["username"]).code == 0
+    monkeypatch.setenv("SFSYNC_ORGS__OTHER__MAX_CHANGES", "1")
+    assert typed("packs", "buy", "other", "--plan", "starter", "--packs", "1", "--reference", "I-1").code == 0
+    stopped = typed("sync", "other", "--json")
+    assert (stopped.code, stopped.json["orgs"][0]["result"], stopped.json["orgs"][0]["wrote"]) == (3, "stopped", 0)
+    assert "sfsync plan ORG" in stopped.err
+    assert typed("sync", "other").code == 4
+    assert len(typed("plan", "other", "--json").json["orgs"][0]["changes"]) > 1
+    confirmed = typed("sync", "other", "--confirm", "--json")
+    assert (confirmed.code, confirmed.json["orgs"][0]["result"]) == (0, "done")
+    assert confirmed.json["orgs"][0]["wrote"] > 1
+    assert typed("status", "--json").json["orgs"][0]["state"] == "active"
+
+
 def test_credentials_that_reach_another_organisation_pause_the_org_and_change_nothing(
     typed: Callable[..., Answer], world: dict[str, Any], home: Path
 ) -> None:

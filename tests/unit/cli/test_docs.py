@@ -56,3 +56,17 @@ def test_every_command_has_a_section_of_its_own() -> None:
     text = (DOCS / "commands.md").read_text(encoding="utf-8")
     sections = re.findall(r"^### `(sfsync [^`]+)`$", text, re.MULTILINE)
     assert sorted(sections) == sorted(leaves())
+
+
+def test_every_command_that_an_advice_names_exists() -> None:
+    root_dir = DOCS.parent
+    known = {tuple(leaf.split()[1:]) for leaf in leaves()}
+    groups = {words[0] for words in known if len(words) == 2}
+    named = {
+        (file.relative_to(root_dir), match[1], match[2])
+        for file in (*(root_dir / "sfsync").rglob("*.py"), *DOCS.rglob("*.md"), root_dir / "Makefile")
+        for match in re.finditer(r"(?:[:`,>]\s?|/)sfsync ([a-z-]+) ([a-z-]+)", file.read_text(encoding="utf-8"))
+        if match[1] in groups
+    }
+    assert named
+    assert [(str(file), group, word) for file, group, word in sorted(named) if (group, word) not in known] == []
