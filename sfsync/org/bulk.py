@@ -29,7 +29,8 @@ READ_A_SECOND, WRITTEN_A_SECOND = 50_000, 5_000
 """Rows a query or an ingest job is expected to do; only decides when to look first."""
 SHORTEST_LOOK = 1.0
 LONGEST_LOOK = 30.0
-GIVE_UP_SECONDS = 4 * 3600.0
+GIVE_UP_SECONDS = 1800.0
+"""A job that is not done by then, and ten times what was expected, is stuck: the other way is taken."""
 ENDED = frozenset(("JobComplete", "Failed", "Aborted"))
 
 
@@ -70,9 +71,9 @@ def start_query(session: OrgSession, statement: str) -> Job:
 def wait_for(session: OrgSession, kind: str, job_id: str, seconds: float) -> Job:
     """Return job ``job_id`` (of ``jobs/<kind>``) once it has ended; each look is 1 API call.
 
-    Looks first after ``seconds``, when it may be done, then at growing intervals. Raises OrgBusy after four hours.
+    Looks first after ``seconds``, when it may be done, then at growing intervals. Raises JobFailed if it is stuck.
     """
-    until = session.clock.monotonic() + GIVE_UP_SECONDS
+    until = session.clock.monotonic() + GIVE_UP_SECONDS + 10 * max(0.0, seconds)
     pause = seconds
     while True:
         if pause > 0:
@@ -81,7 +82,8 @@ def wait_for(session: OrgSession, kind: str, job_id: str, seconds: float) -> Job
         if job.state in ENDED:
             return job
         if session.clock.monotonic() > until:
-            raise OrgBusy(f"Bulk job {job_id} is still {job.state} after four hours", advice="look at it in the org")
+            _abandon(session, kind, job)
+            raise JobFailed(f"Bulk job {job_id} is stuck in {job.state}", advice="look at it in the org")
         pause = max(SHORTEST_LOOK, pause * 1.5)
 
 
@@ -183,7 +185,7 @@ def start_ingest(session: OrgSession, sobject: str, operation: str, key_field: s
         try:
             session.request("PUT", f"jobs/ingest/{job.id}/batches", data=content, content_type="text/csv")
         except OrgError as bad:
-            _abandon(session, job)
+            _abandon(session, "ingest", job)
             if not isinstance(bad, OrgUnavailable) or attempt == READ_ATTEMPTS:
                 raise
             session.wait(attempt)
@@ -208,9 +210,9 @@ def _close(session: OrgSession, job: Job) -> Job:
     raise AssertionError("unreachable")
 
 
-def _abandon(session: OrgSession, job: Job) -> None:
+def _abandon(session: OrgSession, kind: str, job: Job) -> None:
     try:
-        session.request("PATCH", f"jobs/ingest/{job.id}", json_body={"state": "Aborted"})
+        session.request("PATCH", f"jobs/{kind}/{job.id}", json_body={"state": "Aborted"})
     except OrgError as bad:
         log.info("Bulk job %s is left open (%s); the org purges it", job.id, bad)
 

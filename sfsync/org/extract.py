@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sfsync.errors import RecordRejected, SchemaDrift
+from sfsync.errors import OrgBusy, RecordMoved, RecordRejected, SchemaDrift
 from sfsync.mapping import Mappings
 from sfsync.mirror.translate import Bookmark, Ids, Page, Seen, long_id
-from sfsync.org import bulkread, paging, poll, soql
+from sfsync.org import bulk, bulkread, paging, poll, soql
 from sfsync.org.composite import Sub, SubAnswer, read_all
 from sfsync.org.paging import Pager, Row
 from sfsync.org.place import Place, instant, since, written
@@ -103,23 +103,48 @@ def _extract(
     ]
     _ask_first_pages(session, work)
     _ask_by_id(session, [one for one in work if one.pager.done and not one.place.job])
-    loads = {one.name: _load(one, overlap) for one in work if _is_large(session, one)}
-    for load in loads.values():
-        load.start(session)
+    loads = _start_loads(session, work, overlap)
     for position, one in enumerate(work):
+        others = [o.pager for o in work[position + 1 :] if o.name not in loads]
         if one.name in loads:
-            yield from loads[one.name].pages(session)
-        else:
-            yield from _pages(session, one, [o.pager for o in work[position + 1 :] if o.name not in loads])
+            try:
+                yield from loads[one.name].pages(session)
+                continue
+            except bulk.JobFailed as bad:
+                log.warning("%s: %s: its rows are read page by page", one.name, bad)
+            _begin_again(session, one, opening, overlap)
+        yield from _pages(session, one, others)
+
+
+def _start_loads(session: OrgSession, work: Sequence[_Reading], overlap: timedelta) -> dict[str, bulkread.Load]:
+    """Start the Bulk jobs of every large object, so that they run side by side; without Bulk it is read by pages."""
+    loads = {}
+    for one in work:
+        if not _is_large(session, one):
+            continue
+        load = bulkread.Load(one.reader, one.bookmark, one.upto, one.place, overlap, one.pager.total)
+        try:
+            load.start(session)
+        except (OrgBusy, RecordRejected, RecordMoved) as bad:
+            if one.place.job or bad.code == "REQUEST_LIMIT_EXCEEDED":
+                raise
+            log.warning("%s: no Bulk job: %s: its rows are read page by page", one.name, bad)
+            continue
+        one.pager.ready.clear()
+        loads[one.name] = load
+    return loads
+
+
+def _begin_again(session: OrgSession, one: _Reading, opening: poll.Opening, overlap: timedelta) -> None:
+    """Read an object page by page from its bookmark, because its Bulk job came to nothing."""
+    one.place = Place()
+    one.pager = Pager(one.reader.select(*since(one.bookmark, one.place, overlap)), opening.at)
+    one.asked = False
+    _ask_first_pages(session, [one])
 
 
 def _is_large(session: OrgSession, one: _Reading) -> bool:
     return bool(one.place.job) or one.pager.total > session.settings.bulk_above_rows
-
-
-def _load(one: _Reading, overlap: timedelta) -> bulkread.Load:
-    one.pager.ready.clear()
-    return bulkread.Load(one.reader, one.bookmark, one.upto, one.place, overlap, one.pager.total)
 
 
 def _begin(reader: RowReader, bookmark: Bookmark, opening: poll.Opening, overlap: timedelta) -> _Reading:

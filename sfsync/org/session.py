@@ -290,6 +290,8 @@ class OrgSession:
         began = (at - timedelta(seconds=took)).replace(microsecond=0)
         if kind == "text/csv" and answer.status_code < 300:
             return Answer(answer.status_code, answer.headers, content.decode("utf-8"), at, began)
+        if answer.status_code == requests.codes.precondition_failed and refusals:
+            return Answer(answer.status_code, answer.headers, None, at, began)
         silent = (201, 204, 304) if answer.request.method == "PUT" else (204, 304)
         if not content and answer.status_code in silent:
             return Answer(answer.status_code, answer.headers, None, at, began)

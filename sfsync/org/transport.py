@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import format_datetime
 from itertools import groupby
 from typing import Any
 
@@ -50,6 +52,8 @@ class Row:
     wave: int = 0
     """Rows of a wave point only to rows of earlier waves."""
     attempts: int = 0
+    unless_changed: datetime | None = None
+    """Written only if nobody changed it since; such a row travels alone, with a condition."""
 
     @property
     def creates(self) -> bool:
@@ -191,6 +195,8 @@ def _by_bytes(rows: Sequence[Row]) -> list[list[Row]]:
 
 def bulk_can(row: Row) -> bool:
     """Return whether a Bulk job can carry the row: no text that means null there, no cell that is too long."""
+    if row.unless_changed is not None:
+        return False
     texts = [v for v in row.change.fields.values() if isinstance(v, str)]
     return all(text != BULK_NULL and len(text) <= BULK_FIELD for text in texts)
 
@@ -201,7 +207,14 @@ def chunked(rows: Iterable[Row], most: int) -> list[Chunk]:
     runs = 0
     for row in rows:
         here = made[-1].rows if made else []
-        fits = bool(here) and here[-1].wave == row.wave and here[-1].creates == row.creates and len(here) < most
+        alone = row.unless_changed is not None or (bool(here) and here[-1].unless_changed is not None)
+        fits = (
+            bool(here)
+            and not alone
+            and here[-1].wave == row.wave
+            and here[-1].creates == row.creates
+            and len(here) < most
+        )
         new_type = not here or here[-1].change.object != row.change.object
         if fits and new_type and (row.creates or runs == RUNS):
             fits = False
@@ -245,7 +258,10 @@ def request(chunk: Chunk) -> Sub:
             path = record_path(mapping.object, first.change.sf_id)
         else:
             path = key_path(mapping.object, str(mapping.key), first.change.key)
-        return Sub("PATCH", path, first.body, NO_ASSIGNMENT, kind="row")
+        headers = dict(NO_ASSIGNMENT)
+        if first.unless_changed is not None:
+            headers["If-Unmodified-Since"] = format_datetime(first.unless_changed, usegmt=True)
+        return Sub("PATCH", path, first.body, headers, kind="row")
     records = []
     for row in chunk.rows:
         record: dict[str, Any] = {"attributes": {"type": row.mapping.object}}

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from sfsync.errors import Next, OrgBusy, OrgError, OrgUnavailable
 from sfsync.mapping import Mappings
 from sfsync.mirror.plan import Change, Outcome, Result
+from sfsync.mirror.translate import long_id
 from sfsync.org import bulk, composite, transport
 from sfsync.org.composite import SubAnswer, pack
 from sfsync.org.faults import Fault, OutcomeUnknown, Repeat, fault_of, fault_of_cell, understand
@@ -33,6 +35,7 @@ ONCE = frozenset(("DUPLICATE_VALUE", "DUPLICATE_EXTERNAL_ID"))
 """Codes after which one more upsert finds the record that won a race; a second refusal is real."""
 MAX_REFUSALS = 30
 """Requests refused as a whole, one after the other, after which the search for the one bad row is given up."""
+NOT_STILL = "somebody changed this record a moment ago; it is written when it has been still for a while"
 LATE_WRITE = "somebody newer wrote this record; it is read and merged again"
 
 
@@ -43,14 +46,22 @@ def write_back(
     *,
     calls: int | None = None,
     deadline: float | None = None,
+    unless_changed: Mapping[str, datetime] | None = None,
+    still_seconds: int = 600,
 ) -> Iterator[Outcome]:
     """Carry out ``changes`` and yield exactly one outcome for each, as they become known.
 
     ``calls`` bounds the API calls (default: what the org's budget leaves us by day), ``deadline`` is a monotonic
     reading of the session's clock; rows beyond either are LATER. Never raises for what the org answers: an org that
     is gone in the middle leaves the rest LATER.
+
+    ``unless_changed`` gives the stamp last seen of records (by id) in which people also write what we write. Such a
+    record is written only if it is unchanged since (MOVED otherwise), and only once it has been still for
+    ``still_seconds`` of the org's clock: the org compares whole seconds, and a transaction may last ten minutes.
     """
     work = _Work(session, mappings, list(changes), calls, deadline)
+    work.unless_changed = {long_id(sf_id): stamp for sf_id, stamp in (unless_changed or {}).items()}
+    work.still = timedelta(seconds=still_seconds)
     yield from work.run()
 
 
@@ -63,6 +74,8 @@ class _Work:
     changes: list[Change]
     calls: int | None
     deadline: float | None
+    unless_changed: dict[str, datetime] = field(default_factory=dict)
+    still: timedelta = timedelta(0)
     spent_before: int = 0
     stopped: Outcome | None = None
     """Why nothing more is sent; a pattern for the outcomes of the rest."""
@@ -80,7 +93,12 @@ class _Work:
         rows: list[Row] = []
         for change in self.changes:
             try:
-                rows.append(transport.row_of(change, self.mappings, self.session.schema))
+                row = transport.row_of(change, self.mappings, self.session.schema)
+                row.unless_changed = self.unless_changed.get(long_id(change.sf_id)) if change.sf_id else None
+                if row.unless_changed is not None and self.session.org_now() - row.unless_changed < self.still:
+                    yield Outcome(change, Result.LATER, change.sf_id, message=NOT_STILL)
+                    continue
+                rows.append(row)
             except NotYet as why:
                 yield Outcome(change, Result.LATER, change.sf_id, message=str(why))
             except (Unquotable, ValueError) as bad:
@@ -196,7 +214,12 @@ class _Work:
 
     def _one(self, row: Row, answer: SubAnswer) -> Iterator[Outcome]:
         """Understand the answer to a record that was sent alone."""
-        if answer.status == 300:
+        if answer.status == 412:
+            code = "PRECONDITION_FAILED"
+            yield Outcome(
+                row.change, Result.MOVED, row.change.sf_id, False, code, "changed since it was read", LATE_WRITE
+            )
+        elif answer.status == 300:
             found = ", ".join(str(url).rsplit("/", 1)[-1] for url in answer.body or ())
             yield self._refused(row, understand("MULTIPLE_MATCHES", f"several records carry this key: {found}"))
         elif answer.ok:

@@ -492,6 +492,31 @@ def test_bulk_and_rest_show_the_same_records(reached: Reached) -> None:
     }
 
 
+@pytest.mark.parametrize("kind", ["job_stuck", "job_failed"])
+def test_a_query_job_that_comes_to_nothing_is_replaced_by_pages(reached: Reached, kind: str) -> None:
+    made = set(reached.cases(30))
+    reached.later(HOURS)
+    reached.session = reached.connect(bulk_above_rows=10)
+    reached.faults({"kind": kind})
+    pages = reached.sync()
+    assert {seen.sf_id for seen in seen_of(pages, CASE) if seen.wire} == made
+    assert reached.bookmarks[CASE].checkpoint == ""
+    assert reached.bookmarks[CASE].read_to is not None
+
+
+@pytest.mark.parametrize("kind", ["reset_after", "cut_body", "unavailable", "session"])
+@pytest.mark.parametrize("k", range(1, 8))
+def test_a_bulk_load_survives_a_fault_at_any_of_its_calls(reached: Reached, kind: str, k: int) -> None:
+    made = set(reached.cases(30))
+    reached.later(HOURS)
+    reached.session = reached.connect(bulk_above_rows=10)
+    reached.faults({"kind": kind, "path": "jobs", "calls": [k]})
+    pages = reached.sync()
+    assert reached.org.faults.rules[0].struck == 1
+    assert {seen.sf_id for seen in seen_of(pages, CASE) if seen.wire} == made
+    assert reached.bookmarks[CASE].checkpoint == ""
+
+
 # --- drift ------------------------------------------------------------------------------------------
 
 

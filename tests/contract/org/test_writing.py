@@ -340,6 +340,52 @@ def test_a_bulk_job_survives_a_fault_at_any_of_its_calls(few: Reached, kind: str
     assert len(stored(few, "Id")) == 149
 
 
+# --- what people write too ---------------------------------------------------------------------------
+
+
+def estimate(ready: Reached, count: int = 1) -> list[Change]:
+    """Return changes to the status of estimates that people wrote an hour ago."""
+    case = next(s.sf_id for (o, _), s in ready.records.items() if o == CASE)
+    values = {"Case__c": case, "Minutes__c": 60, "Status__c": "Draft"}
+    ready.org.insert("Maintenance_Estimate__c", [values] * count)
+    ready.later(3600)
+    return [
+        Change(s.object, s.key, s.sf_id, {"status": "Expired"}, revision=1)
+        for s in seen_of(ready.sync(), "Maintenance_Estimate__c")
+    ]
+
+
+def stamps(ready: Reached) -> dict[str, Any]:
+    return {s.sf_id: s.stamp for (o, _), s in ready.records.items() if o == "Maintenance_Estimate__c"}
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_a_record_that_a_person_changed_meanwhile_is_merged_again(ready: Reached, count: int) -> None:
+    changes = estimate(ready, count)
+    ready.org.update("Maintenance_Estimate__c", str(changes[0].sf_id), {"Status__c": "Withdrawn"})
+    before = ready.calls()
+    outcomes = ready.write(changes, unless_changed=stamps(ready))
+    assert one_each(outcomes, changes)
+    assert results(outcomes) == Counter({Result.MOVED: 1, DONE: count - 1})
+    rows = ready.org.storage.rows('SELECT "Status__c", count(*) FROM "Maintenance_Estimate__c" GROUP BY 1')
+    assert dict(rows) == ({"Withdrawn": 1, "Expired": count - 1} if count > 1 else {"Withdrawn": 1})
+    assert ready.calls() - before == (1 if count == 1 else 2)
+
+
+def test_a_record_that_a_person_changed_a_moment_ago_waits_without_a_call(ready: Reached) -> None:
+    changes = estimate(ready)
+    ready.org.update("Maintenance_Estimate__c", str(changes[0].sf_id), {"Minutes__c": 90})
+    ready.later(5)
+    ready.sync()
+    before = ready.calls()
+    (outcome,) = ready.write(changes, unless_changed=stamps(ready))
+    assert outcome.result is Result.LATER
+    assert ready.calls() == before
+    ready.later(600)
+    (outcome,) = ready.write(changes, unless_changed=stamps(ready))
+    assert outcome.result is DONE
+
+
 # --- echo -------------------------------------------------------------------------------------------
 
 
