@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,19 +20,19 @@ from sfsync.clock import Clock, SystemClock, seeded
 from sfsync.localorg import formula, ids
 from sfsync.localorg.access import ADMIN_PROFILE, Actor, load_actor
 from sfsync.localorg.auth import Logins
-from sfsync.localorg.errors import ApiError, not_found
+from sfsync.localorg.deploying import SchemaChanges
+from sfsync.localorg.errors import not_found
 from sfsync.localorg.faults import Faults
 from sfsync.localorg.fresh import Assignment, furnish
 from sfsync.localorg.journal import Journal
 from sfsync.localorg.records import Change, Options, Records, SaveResult
 from sfsync.localorg.removal import Removal
-from sfsync.localorg.schema import Field, PermissionSet, PicklistValue, Schema, SchemaChange, SObject
-from sfsync.localorg.standard import custom_object, history_object, open_references, standard_schema
+from sfsync.localorg.saving import PERSON, SEED, raise_first
+from sfsync.localorg.schema import PicklistValue, Schema, SchemaChange
+from sfsync.localorg.standard import standard_schema
 from sfsync.localorg.storage import Held, Storage, quoted
 
 DAY_SECONDS = 86_400
-SEED = Options(audit=True, assign=False)
-PERSON = Options(all_or_none=True, assign=False)
 _SEED_CHUNK = 10_000
 
 
@@ -72,6 +72,7 @@ class LocalOrg:
         self.storage = Storage(self._path)
         self.records = Records(self)
         self.removal = Removal(self)
+        self.changes = SchemaChanges(self)
         self.journal = Journal()
         self.schema_changed_at = self.log_begins_at = self.now_seconds()
         self.access_version = 1
@@ -82,7 +83,6 @@ class LocalOrg:
         self.describes: dict[tuple[str, str, str], tuple[int, bytes, str]] = {}
         self.used: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
-        self._next_object = 0
         self._actors: dict[str, Actor] = {}
         self._closed: frozenset[str] | None = None
         self._usage: deque[tuple[int, int]] = deque()
@@ -239,7 +239,7 @@ class LocalOrg:
         """Create records as a user (the administrator when none is named); return their ids or raise ApiError."""
         many = [records] if isinstance(records, Mapping) else list(records)
         results = self.records.insert(self.actor(user or self.admin_id), object_name, many, options)
-        _raise_first(results)
+        raise_first(results)
         return [r.id or "" for r in results]
 
     def update(
@@ -252,9 +252,7 @@ class LocalOrg:
         options: Options = PERSON,
     ) -> None:
         """Change a record as a user; ApiError when refused."""
-        _raise_first(
-            self.records.update(self.actor(user or self.admin_id), object_name, [(record_id, values)], options)
-        )
+        raise_first(self.records.update(self.actor(user or self.admin_id), object_name, [(record_id, values)], options))
 
     def upsert(
         self,
@@ -267,21 +265,21 @@ class LocalOrg:
     ) -> list[SaveResult]:
         """Create or change records by an external id as a user; ApiError when refused."""
         results = self.records.upsert(self.actor(user or self.admin_id), object_name, external, records, options)
-        _raise_first(results)
+        raise_first(results)
         return results
 
     def delete(self, object_name: str, record_id: str, *, user: str | None = None, hard: bool = False) -> None:
         """Delete a record as a user, into the recycle bin unless ``hard``; ApiError when refused."""
-        _raise_first(self.removal.delete(self.actor(user or self.admin_id), [(object_name, record_id)], hard=hard))
+        raise_first(self.removal.delete(self.actor(user or self.admin_id), [(object_name, record_id)], hard=hard))
 
     def undelete(self, record_id: str, *, user: str | None = None) -> None:
         """Bring a record back from the recycle bin; ApiError when it is not in there."""
-        _raise_first(self.removal.undelete(self.actor(user or self.admin_id), [record_id]))
+        raise_first(self.removal.undelete(self.actor(user or self.admin_id), [record_id]))
 
     def merge(self, object_name: str, master: str, losers: Sequence[str], *, user: str | None = None) -> None:
         """Merge ``losers`` into ``master``; ApiError when refused."""
         result = self.removal.merge(self.actor(user or self.admin_id), object_name, master, losers)
-        _raise_first([result])
+        raise_first([result])
 
     def seed_rows(self, object_name: str, records: Sequence[Mapping[str, Any]]) -> list[str]:
         """Create records with whatever system fields they give (CreatedDate, SystemModstamp, Id …); return their ids.
@@ -291,7 +289,7 @@ class LocalOrg:
         made: list[str] = []
         for start in range(0, len(records), _SEED_CHUNK):
             results = self.records.insert(self.admin, object_name, records[start : start + _SEED_CHUNK], SEED)
-            _raise_first(results)
+            raise_first(results)
             made += [r.id or "" for r in results]
         return made
 
@@ -410,7 +408,7 @@ class LocalOrg:
         before = self.schema.copy(), dict(self.custom_grants), set(self.custom_permissions)
         try:
             with self.storage.unit():
-                self._apply(change)
+                self.changes.apply(change)
         except BaseException:
             self.schema, self.custom_grants, self.custom_permissions = before
             raise
@@ -418,133 +416,6 @@ class LocalOrg:
             self._closed = None
             self.schema_changed_at = self.now_seconds()
             self.access_changed()
-
-    def _apply(self, change: SchemaChange) -> None:
-        for new in change.objects:
-            self._put_object(new)
-        for object_name, new_field in change.fields:
-            self._put_field(object_name, new_field)
-        for object_name, record_type in change.record_types:
-            owner = self._known(object_name)
-            owner.record_types = (
-                *(r for r in owner.record_types if r.developer_name != record_type.developer_name),
-                record_type,
-            )
-            self._record_type_row(
-                owner, record_type.id, record_type.label, record_type.developer_name, record_type.active
-            )
-        for object_name, rule in change.rules:
-            owner = self._known(object_name)
-            owner.rules = (*(r for r in owner.rules if r.name != rule.name), rule)
-        for object_name, rule_name in change.removed_rules:
-            owner = self._known(object_name)
-            owner.rules = tuple(r for r in owner.rules if r.name != rule_name)
-        for object_name, field_name in change.removed_fields:
-            owner = self._known(object_name)
-            gone = owner.field(field_name)
-            if gone is not None:
-                self.storage.drop_column(owner.name, gone)
-                self.schema.drop_field(owner.name, gone.name)
-        for name in change.removed_objects:
-            owner = self._known(name)
-            self.storage.drop(owner.name)
-            self.schema.drop(owner.name)
-            if owner.history_object:
-                self.storage.drop(owner.history_object)
-                self.schema.drop(owner.history_object)
-        self.custom_permissions |= set(change.custom_permissions)
-        for each in change.permission_sets:
-            self._put_permission_set(each)
-        for name in change.removed_permission_sets:
-            self._remove_permission_set(name)
-        open_references(self.schema)
-        self._check_formulas(change)
-
-    def _known(self, name: str) -> SObject:
-        found = self.schema.get(name)
-        if found is None:
-            raise ApiError(400, "INVALID_TYPE", f"no CustomObject named {name} found")
-        return found
-
-    def _put_object(self, new: SObject) -> None:
-        old = self.schema.get(new.name)
-        if old is not None:
-            old.label, old.label_plural, old.description = new.label, new.label_plural, new.description
-            old.rules = (*(r for r in old.rules if r.name not in {n.name for n in new.rules}), *new.rules)
-            old.sharing_model, old.searchable, old.feed_enabled = new.sharing_model, new.searchable, new.feed_enabled
-            for each in new.fields.values():
-                self._put_field(old.name, each)
-            self._history(old, new.history_enabled or old.history_enabled)
-            return
-        prefix = new.key_prefix or self._free_prefix()
-        made = custom_object(new.name, new.label, new.label_plural, prefix, new.fields.get("Name"))
-        controlled = any(f.master_detail for f in new.fields.values()) or new.sharing_model == "ControlledByParent"
-        if controlled:
-            made.drop("OwnerId")
-        for each in new.fields.values():
-            if each.name not in made.fields and not (each.name == "OwnerId" and controlled):
-                made.put(each)
-        made = replace(new, key_prefix=prefix, fields=made.fields, custom=True)
-        self.schema.put(made)
-        self.storage.create(made)
-        self._history(made, new.history_enabled)
-
-    def _history(self, owner: SObject, enabled: bool) -> None:
-        owner.history_enabled = enabled
-        if enabled and owner.history_object is None:
-            history = history_object(owner)
-            self.schema.put(history)
-            self.storage.create(history)
-            owner.history_object = history.name
-
-    def _free_prefix(self) -> str:
-        while True:
-            prefix = "a" + ids.base62(self._next_object, 2)
-            self._next_object += 1
-            if self.schema.by_prefix(prefix) is None:
-                return prefix
-
-    def _put_field(self, object_name: str, new: Field) -> None:
-        owner = self._known(object_name)
-        old = owner.field(new.name)
-        self.storage.put_column(owner.name, new, old)
-        self.schema.put_field(owner.name, new)
-        if old is None and new.stored and new.default is not None:
-            value = int(new.default) if new.type == "boolean" else new.default
-            self.storage.db.execute(f"UPDATE {quoted(owner.name)} SET {quoted(new.name)} = ?", (value,))
-        if old is None and new.auto_number:
-            rows = self.storage.rows(f'SELECT "Id" FROM {quoted(owner.name)} ORDER BY "Id"')
-            first = self.take_numbers(f"{owner.name}.{new.name}", len(rows))
-            from sfsync.localorg.records import auto_number
-
-            numbered = [(auto_number(new.auto_number, n), i) for n, (i,) in enumerate(rows, first)]
-            self.storage.update(owner.name, [new.name], numbered)
-
-    def _check_formulas(self, change: SchemaChange) -> None:
-        named = {o.name for o in change.objects} | {n for n, _ in change.fields} | {n for n, _ in change.rules}
-        for name in sorted(named):
-            owner = self.schema.get(name)
-            if owner is None:
-                continue
-            try:
-                for rule in owner.rules:
-                    formula.check(rule.formula, self.schema, owner, rule=True)
-                for each in owner.fields.values():
-                    if each.formula is not None:
-                        formula.check(each.formula, self.schema, owner)
-                        formula.sql_expression(self.schema, owner, each, "t")
-            except formula.FormulaError as problem:
-                raise ApiError(400, "FIELD_INTEGRITY_EXCEPTION", f"{owner.name}: {problem}") from problem
-
-    def _record_type_row(
-        self, owner: SObject, record_type_id: str, label: str, developer_name: str, active: bool
-    ) -> None:
-        row = {"Name": label, "DeveloperName": developer_name, "SobjectType": owner.name, "IsActive": active}
-        if self.storage.image("RecordType", record_type_id) is None:
-            _raise_first(self.records.insert(self.admin, "RecordType", [{**row, "Id": record_type_id}], SEED))
-        else:
-            values = [(label, developer_name, int(active), record_type_id)]
-            self.storage.update("RecordType", ["Name", "DeveloperName", "IsActive"], values)
 
     # Permission sets
 
@@ -567,62 +438,6 @@ class LocalOrg:
         )
         if not known:
             self.insert("PermissionSetAssignment", {"AssigneeId": user_id, "PermissionSetId": set_id})
-
-    def _put_permission_set(self, new: PermissionSet) -> None:
-        set_id = self.permission_set_id(new.name)
-        row = {"Name": new.name, "Label": new.label, "Description": new.description}
-        if set_id is None:
-            set_id = self.seed_rows("PermissionSet", [row])[0]
-        else:
-            self.storage.update("PermissionSet", ["Label", "Description"], [(new.label, new.description, set_id)])
-        for object_name in ("ObjectPermissions", "FieldPermissions"):
-            rows = self.storage.rows(f'SELECT "Id" FROM {quoted(object_name)} WHERE "ParentId" = ?', (set_id,))
-            self.storage.remove(object_name, [r[0] for r in rows])
-        self.seed_rows(
-            "ObjectPermissions",
-            [
-                {
-                    "ParentId": set_id,
-                    "SobjectType": name,
-                    "PermissionsRead": p.read,
-                    "PermissionsCreate": p.create,
-                    "PermissionsEdit": p.edit,
-                    "PermissionsDelete": p.delete,
-                    "PermissionsViewAllRecords": p.view_all,
-                    "PermissionsModifyAllRecords": p.modify_all,
-                }
-                for name, p in new.objects.items()
-            ],
-        )
-        self.seed_rows(
-            "FieldPermissions",
-            [
-                {
-                    "ParentId": set_id,
-                    "SobjectType": name.partition(".")[0],
-                    "Field": name,
-                    "PermissionsRead": p.readable,
-                    "PermissionsEdit": p.editable,
-                }
-                for name, p in new.fields.items()
-            ],
-        )
-        self.custom_grants[set_id] = new.custom_permissions
-
-    def _remove_permission_set(self, name: str) -> None:
-        set_id = self.permission_set_id(name)
-        if set_id is not None:
-            self.delete("PermissionSet", set_id)
-            self.custom_grants.pop(set_id, None)
-
-
-def _raise_first(results: Sequence[SaveResult]) -> None:
-    errors: Callable[[SaveResult], list[ApiError]] = lambda r: [  # noqa: E731 - one expression, used once
-        e for e in r.errors if e.code != "ALL_OR_NONE_OPERATION_ROLLED_BACK"
-    ]
-    for each in results:
-        for error in errors(each):
-            raise error
 
 
 __all__ = ["ADMIN_PROFILE", "LocalOrg"]

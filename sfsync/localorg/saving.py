@@ -5,7 +5,7 @@ It may not know the database. It keeps one law: whatever does not depend on the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,8 @@ class Options:
 
 
 DEFAULT = Options()
+PERSON = Options(all_or_none=True, assign=False)
+SEED = Options(audit=True, assign=False)
 
 
 class RolledBack(Exception):
@@ -192,3 +194,11 @@ def rolled_back() -> ApiError:
         "Record rolled back because not all records were valid and the request was using AllOrNone header",
         [],
     )
+
+
+def raise_first(results: Sequence[SaveResult]) -> None:
+    """Raise the first refusal that is not merely the consequence of another; nothing happens when there is none."""
+    for each in results:
+        for error in each.errors:
+            if error.code != "ALL_OR_NONE_OPERATION_ROLLED_BACK":
+                raise error

@@ -93,8 +93,9 @@ def test_a_formula_means_the_same_in_a_rule_and_in_a_field(client: Client, text:
 @pytest.mark.parametrize(
     "text",
     [
-        "Nope__c + 1", "Hours__c + Key__c", "Kind__c = 'Pro'", "NOPE(1)", "IF(1)", "Hours__c +", "(1", "1)", "'open", "@",
-        "1 = 'x'", "ISCHANGED(Hours__c)", "Account__r.Nope__c", "$Nope.X", "LEN(Kind__c)", "VLOOKUP(1, 2, 3)", "",
+        "Nope__c + 1", "Hours__c + Key__c", "Kind__c = 'Pro'", "NOPE(1)", "IF(1)", "Hours__c +", "(1", "1)",
+        "'open", "@", "1 = 'x'", "ISCHANGED(Hours__c)", "Account__r.Nope__c", "$Nope.X", "LEN(Kind__c)", "",
+        "VLOOKUP(1, 2, 3)",
     ],
 )  # fmt: skip
 def test_what_the_subset_does_not_hold_is_refused_when_it_is_deployed(client: Client, text: str) -> None:

@@ -502,3 +502,16 @@ def test_history_can_be_seeded(client: Client) -> None:
 
 def test_an_answer_in_xml_is_refused_aloud(client: Client) -> None:
     assert client.refusal("GET", "limits", Accept="application/xml") == (406, "FUNCTIONALITY_NOT_ENABLED")
+
+
+def test_a_record_type_brings_its_field(client: Client) -> None:
+    from sfsync.localorg.schema import RecordType
+
+    kind = RecordType(client.org.ids.one("012"), "Maintenance", "Maintenance")
+    client.org.schema_change(SchemaChange(record_types=[("Case", kind)]))
+    case = client.made("Case", Subject="s", RecordTypeId=kind.id)
+    assert client.query(f"SELECT RecordType.DeveloperName FROM Case WHERE Id = '{case}'")[0]["RecordType"][
+        "DeveloperName"
+    ] == ("Maintenance")
+    described = client.ask("GET", "sobjects/Case/describe").json()["recordTypeInfos"]
+    assert [t["developerName"] for t in described] == ["Maintenance", "Master"]
