@@ -82,6 +82,10 @@ def test_a_new_org_is_connected_deployed_and_synced_and_the_second_sync_writes_n
     assert [r["state"] for r in typed("runs", "list", "--json").json["runs"]] == ["done"] * 3
     assert typed("status", "--json").json["orgs"][0]["balance_minutes"] == 2400
     assert typed("ledger", "verify").code == 0
+    audited = typed("audit", "run", "acme", "--json")
+    assert (audited.code, audited.json["equal"]) == (0, True)
+    (certificate,) = typed("audit", "list", "acme", "--json").json["certificates"]
+    assert (certificate["genuine"], certificate["digest"]) == (True, audited.json["digest"])
     assert "+ Maintenance_Pack__c" not in typed("plan").out
 
 
