@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from sfsync.records import EntryState, Estimate, EstimateStatus, Finding, Pack, PackStatus
 from sfsync.rules import rounding
-from sfsync.rules.intake import INCLUDED, QUOTE, Intake, valid_until
+from sfsync.rules.intake import INCLUDED, QUOTE, Intake, sent_at, valid_until
 from sfsync.rules.replay import Leg, Replay, Share
 from sfsync.rules.validity import plan_of
 from sfsync.rules.weeks import local_day
@@ -189,9 +189,9 @@ class View:
         expired, moved = sum(replay.pool.get(lot.key, {}).values()), replay.moved.get(lot.key, 0)
         used = lot.minutes + moved - expired - free - held if active else 0
         dead = bool(replay.dead.get(lot.key))
-        status = (
-            PackStatus.EXPIRED if dead else PackStatus.ACTIVE if not active or free + held else PackStatus.EXHAUSTED
-        )
+        status = PackStatus.DRAFT
+        if active:
+            status = PackStatus.EXPIRED if dead else PackStatus.ACTIVE if free + held else PackStatus.EXHAUSTED
         sentence = NOTHING
         if pack.deleted:
             sentence = phrase(N_("This pack was deleted although work was taken from it; its hours are kept."))
@@ -212,8 +212,8 @@ class View:
             bought_minutes=lot.minutes,
             used_minutes=used,
             reserved_minutes=held,
-            remaining_minutes=free + held if active else lot.minutes,
-            available_minutes=free if active else lot.minutes,
+            remaining_minutes=free + held,
+            available_minutes=free,
             expired_minutes=expired,
             moved_minutes=moved,
             last_valid_on=lot.last_valid_on,
@@ -235,7 +235,7 @@ class View:
         newer = [
             each.version or 0
             for key in self.intake.estimates_of.get(estimate.case or "", ())
-            if (each := self.intake.estimates[key]).sent_at is not None and not each.deleted
+            if sent_at(each := self.intake.estimates[key]) is not None and not each.deleted
             if (each.version or 0) > (estimate.version or 0)
         ]
         current = max(newer, default=None)

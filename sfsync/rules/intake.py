@@ -98,13 +98,19 @@ class Closing(NamedTuple):
     day: date
 
 
+def sent_at(estimate: Estimate) -> datetime | None:
+    """Return when an estimate went to the client; one that went without a note of when, went when it was made."""
+    if estimate.sent_at is None and estimate.status not in (None, EstimateStatus.DRAFT):
+        return estimate.created_at
+    return estimate.sent_at
+
+
 def valid_until(estimate: Estimate, policy: Policy, zone: str) -> date | None:
     """Return the last local day on which an estimate can be approved, or None if it was never sent (EST-2)."""
     if estimate.valid_until_on is not None:
         return estimate.valid_until_on
-    if estimate.sent_at is None:
-        return None
-    return local_day(estimate.sent_at, zone) + timedelta(days=policy.estimate_validity_days)
+    sent = sent_at(estimate)
+    return None if sent is None else local_day(sent, zone) + timedelta(days=policy.estimate_validity_days)
 
 
 def acts_of(postings: Iterable[Posting]) -> dict[str, Posting]:
@@ -283,9 +289,10 @@ class Intake:
         at, zone, minutes = estimate.decided_at, self.terms.time_zone, estimate.estimated_minutes or 0
         status = estimate.status
         small = 0 < minutes < self.policy.auto_approve_below_minutes
-        if small and estimate.sent_at is not None and status in (EstimateStatus.SENT, EstimateStatus.APPROVED):
-            status, at = EstimateStatus.APPROVED, estimate.sent_at  # X-14: sending it is enough
-        at = at or estimate.sent_at or estimate.created_at
+        sent = sent_at(estimate)
+        if small and sent is not None and status in (EstimateStatus.SENT, EstimateStatus.APPROVED):
+            status, at = EstimateStatus.APPROVED, sent  # X-14: sending it is enough
+        at = at or sent or estimate.created_at
         if status not in (EstimateStatus.APPROVED, EstimateStatus.REJECTED) or at is None or minutes <= 0:
             return None
         newer = [
@@ -293,8 +300,8 @@ class Intake:
             for other in (self.estimates[key] for key in self.estimates_of.get(estimate.case or "", ()))
             if (other.version or 0) > (estimate.version or 0)
             and not other.deleted
-            and other.sent_at is not None
-            and other.sent_at <= at
+            and (other_sent := sent_at(other)) is not None
+            and other_sent <= at
         ]
         return Decision(
             key=estimate.key,

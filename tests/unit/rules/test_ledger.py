@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from sfsync.records import Case, EntryState, EstimateStatus, PostingKind
+from sfsync.records import Case, EntryState, EstimateStatus, PackStatus, PostingKind
 from sfsync.rules.ledger import Book, LedgerFacts, move
 from sfsync.rules.postings import act, balances
 from tests.unit.rules.scene import PLANS, Client, at, day, drawn, left, posted
@@ -518,6 +518,20 @@ def test_an_entry_of_the_next_seconds_counts_at_once() -> None:
     c = client(**FREE).pack("A", 130, "2026-08-22", "2026-11-22")
     c.work("t", 30, "2026-11-10", created_at=at("2026-11-10") + timedelta(seconds=5))
     assert c.settle("2026-11-10").account.balance_minutes == 100
+
+
+def test_a_pack_that_begins_later_is_a_draft_until_its_day() -> None:  # PK-12
+    c = client().plan("F", "Flexi", 5, "2026-12-01")
+    outcome = c.settle("2026-11-30 23:59")
+    assert (outcome.packs["F"].status, outcome.packs["F"].remaining_minutes) == (PackStatus.DRAFT, 0)
+    assert (outcome.account.balance_minutes, outcome.next_due_at) == (0, at("2026-12-01 00:00"))
+    assert c.settle("2026-12-01 00:00").packs["F"].remaining_minutes == 2400
+
+
+def test_an_estimate_sent_without_a_note_of_when_was_sent_when_it_was_made() -> None:  # EST-2
+    c = client().pack("A", 480, "2026-11-01", "2027-05-01")
+    c.approve("C1", 120, "2026-11-20", sent_at=None, created_at=at("2026-11-02"))
+    assert c.settle("2026-11-20").estimates["C1/1"].refusal == "estimate_expired"
 
 
 def test_nothing_is_nothing() -> None:
