@@ -201,6 +201,12 @@ class SafetyStop(SfsyncError):
     exit = Exit.REFUSED
 
 
+class PlanMoved(SfsyncError):
+    """A plan that was agreed is no longer what a sync would do; nothing was written to the org."""
+
+    exit = Exit.CHANGES
+
+
 class CheckFailed(SfsyncError):
     """A check a person asked for found problems."""
 

@@ -36,7 +36,7 @@ from sfsync.language import language
 from sfsync.mapping import Client, Mappings, load_client, load_mappings, load_plans, standard_directory
 from sfsync.metadata import generate, zip_package
 from sfsync.mirror.compare import Certificate, Figures
-from sfsync.mirror.plan import Change, Outcome
+from sfsync.mirror.plan import Change, Outcome, Plan
 from sfsync.mirror.translate import Bookmark, Ids, Page, Seen
 from sfsync.org.deploy import Deployed, deploy, grant
 from sfsync.org.examine import Examiner, figures
@@ -265,8 +265,15 @@ class Runtime:
 
     # --- one run --------------------------------------------------------------------------------
 
-    def sync(self, org: str, *, confirmed: bool = False, step: Callable[[str], None] = lambda _: None) -> Report:
-        """Run the line over one org and return what was done.
+    def sync(
+        self,
+        org: str,
+        *,
+        confirmed: bool = False,
+        agreed: Plan | None = None,
+        step: Callable[[str], None] = lambda _: None,
+    ) -> Report:
+        """Run the line over one org and return what was done; with a plan that was ``agreed``, exactly that.
 
         Raises LeaseLost while another run holds the org, AccessDenied while it is paused, and what the
         stages raise; an error that asks for it pauses the org. The run is on record either way.
@@ -293,6 +300,7 @@ class Runtime:
                     self.contract(name),
                     now=self.clock.now(),
                     bounds=Bounds(settings.max_changes, settings.max_vanished_percent, confirmed=confirmed),
+                    agreed=agreed,
                     step=stage,
                 )
             except LeaseLost:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from sfsync.errors import SafetyStop
+from sfsync.errors import PlanMoved, SafetyStop
 from sfsync.mapping import Mappings
 from sfsync.mirror.merge import Conflict, HandEdit, Link, Merged, merge
-from sfsync.mirror.plan import Change, Outcome, Plan, Result, Unplannable, plan
+from sfsync.mirror.plan import Change, Outcome, Plan, Result, Unplannable, moved, plan
 from sfsync.mirror.translate import Bookmark, Ids, Page, Seen
 from sfsync.records import Values
 from sfsync.rules.evaluate import Contract, Evaluation, Facts, evaluate
@@ -138,10 +138,12 @@ def sync_org(
     *,
     now: datetime,
     bounds: Bounds,
+    agreed: Plan | None = None,
     step: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Bring org and store to agree; return what was done.
 
+    With a plan that was ``agreed`` exactly that is written, or nothing: PlanMoved says what moved since.
     ``step`` is called with the name of each stage as it begins. Raises what the stages raise: an
     error leaves everything that was committed before it in force and nothing half-done.
     """
@@ -157,6 +159,8 @@ def sync_org(
     reckon(room, contract, now, report)
     step("plan")
     todo = planned(room, mappings, now, bounds)
+    if agreed is not None and (differs := moved(agreed, todo)):
+        raise PlanMoved(f"since the plan was made {len(differs)} thing(s) moved: {'; '.join(differs[:10])}")
     step("write back")
     carry_out(org, room, mappings, todo, now, report)
     report.calls = org.calls - before

@@ -5,9 +5,11 @@ May not know the stages. It keeps one law: one org's failure is said and counted
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,11 +17,11 @@ import click
 from sfsync.cli import say
 from sfsync.cli.output import as_json, emit, finish, plain, table, talk
 from sfsync.cli.rooms import Opened, runtime
-from sfsync.errors import Exit, LeaseLost, SfsyncError
+from sfsync.errors import Exit, InputError, LeaseLost, Place, SfsyncError
 
 if TYPE_CHECKING:
     from sfsync.mapping import Mappings
-    from sfsync.mirror.plan import Change, Unplannable
+    from sfsync.mirror.plan import Change, Plan, Unplannable
     from sfsync.sync import Preview, Report
 
 COUNTS = (
@@ -42,13 +44,15 @@ every_option = click.option("--all", "every", is_flag=True, help="Every org of t
 @every_option
 @click.option("--confirm", is_flag=True, help="Go on although a safety stop paused the org.")
 @click.option("--wait", is_flag=True, help="Wait while another run holds the org, at most 15 minutes.")
+@click.option("--plan", "plan_file", type=click.Path(dir_okay=False, path_type=Path), help="Do exactly this plan.")
 @as_json
-def sync(orgs: tuple[str, ...], every: bool, confirm: bool, wait: bool, as_json: bool) -> None:
+def sync(orgs: tuple[str, ...], every: bool, confirm: bool, wait: bool, plan_file: Path | None, as_json: bool) -> None:
     """Read what changed in ORGS, apply the rules, and write back what the orgs should show."""
     if confirm and not orgs:
         raise click.UsageError("--confirm is for orgs that are named.")
+    agreed = _agreed(plan_file, orgs) if plan_file else None
     with runtime() as opened:
-        rows = [_synced(opened, org, confirm, wait) for org in opened.orgs(orgs, every)]
+        rows = [_synced(opened, org, confirm, wait, agreed) for org in opened.orgs(orgs, every)]
     code = max((row["exit"] for row in rows), key=WORST_LAST.index, default=Exit.OK)
     if as_json:
         emit({"orgs": rows, "exit": code})
@@ -62,13 +66,35 @@ def sync(orgs: tuple[str, ...], every: bool, confirm: bool, wait: bool, as_json:
 _SHOWN = ("read", "absorbed", "wrote", "created", "refused", "later", "conflicts", "hand_edits", "calls")
 
 
-def _synced(opened: Opened, org: str, confirm: bool, wait: bool) -> dict[str, Any]:
+def _agreed(file: Path, orgs: tuple[str, ...]) -> Plan:
+    """Return the plan in a file, which must be for the one org that is named; InputError says what is wrong with it."""
+    from sfsync.mirror.plan import plan_of
+
+    if len(orgs) != 1:
+        raise click.UsageError("A plan is for one org: name it.")
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(data, dict) or data.get("plan_version") != PLAN_VERSION:
+            raise ValueError("this is not a plan that sfsync plan --out wrote")
+        if data["org"] != orgs[0]:
+            raise ValueError(f"this plan is for org {data['org']}, not for {orgs[0]}")
+        return plan_of(data)
+    except OSError as bad:
+        raise InputError(f"cannot be read: {bad.strerror}", Place(str(file))) from None
+    except ValueError as bad:
+        raise InputError(str(bad), Place(str(file))) from None
+
+
+PLAN_VERSION = 1
+
+
+def _synced(opened: Opened, org: str, confirm: bool, wait: bool, agreed: Plan | None) -> dict[str, Any]:
     """Run one org and return what became of it; an error is said and becomes a row."""
     waited = 0
     while True:
         try:
             with _progress(org) as step:
-                report = opened.runtime.sync(org, confirmed=confirm, step=step)
+                report = opened.runtime.sync(org, confirmed=confirm, agreed=agreed, step=step)
         except LeaseLost as busy:
             if wait and waited < LONGEST_WAIT_SECONDS:
                 opened.runtime.clock.sleep(LOOK_AGAIN_SECONDS)
@@ -87,7 +113,13 @@ def _synced(opened: Opened, org: str, confirm: bool, wait: bool) -> dict[str, An
 
 def _failed(org: str, bad: SfsyncError) -> dict[str, Any]:
     say(bad)
-    result = {Exit.BUSY: "busy", Exit.LOGIN: "paused", Exit.CHECK_FAILED: "paused", Exit.REFUSED: "stopped"}
+    result = {
+        Exit.BUSY: "busy",
+        Exit.LOGIN: "paused",
+        Exit.CHECK_FAILED: "paused",
+        Exit.REFUSED: "stopped",
+        Exit.CHANGES: "moved",
+    }
     nothing = dict.fromkeys(COUNTS, 0)
     return {"org": org, "result": result.get(bad.exit, "failed"), "exit": bad.exit, "error": str(bad), **nothing}
 
@@ -100,7 +132,7 @@ def _summary(rows: list[dict[str, Any]]) -> str:
     """Return the one line that an operator reads first."""
     done = sum(row["result"] == "done" for row in rows)
     told = [f"{done} org(s) synced"]
-    for result in ("paused", "stopped", "busy", "failed"):
+    for result in ("paused", "stopped", "moved", "busy", "failed"):
         count = sum(row["result"] == result for row in rows)
         if count:
             told.append(f"{count} {result}")
@@ -146,11 +178,14 @@ def _progress(org: str) -> Iterator[Callable[[str], None]]:
 @click.argument("orgs", nargs=-1)
 @every_option
 @click.option("--exit-code", is_flag=True, help="End with 6 if a sync would change anything.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan of one org to a file.")
 @as_json
-def plan(orgs: tuple[str, ...], every: bool, exit_code: bool, as_json: bool) -> None:
+def plan(orgs: tuple[str, ...], every: bool, exit_code: bool, out: Path | None, as_json: bool) -> None:
     """Show what a sync of ORGS would do in both directions, and stop. The orgs are read; nothing is changed."""
+    if out is not None and len(orgs) != 1:
+        raise click.UsageError("--out is for the plan of one org: name it.")
     with runtime() as opened:
-        shown = [_planned(opened, org) for org in opened.orgs(orgs, every)]
+        shown = [_planned(opened, org, out) for org in opened.orgs(orgs, every)]
     if as_json:
         emit({"orgs": shown})
     else:
@@ -161,10 +196,17 @@ def plan(orgs: tuple[str, ...], every: bool, exit_code: bool, as_json: bool) -> 
     finish(max(codes, key=WORST_LAST.index, default=Exit.OK))
 
 
-def _planned(opened: Opened, org: str) -> dict[str, Any]:
+def _planned(opened: Opened, org: str, out: Path | None) -> dict[str, Any]:
     """Return what a sync of one org would do; an error is said and stands in the answer."""
+    from sfsync.mirror.plan import plan_data
+
     try:
-        return _preview(org, opened.runtime.plan(org), opened.client(opened.runtime.client_name(org)).mappings)
+        preview = opened.runtime.plan(org)
+        if out is not None:
+            data = {"plan_version": PLAN_VERSION, "org": org, "made_at": plain(opened.now), **plan_data(preview.plan)}
+            out.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            talk(f"run it: sfsync sync {org} --plan {out}")
+        return _preview(org, preview, opened.client(opened.runtime.client_name(org)).mappings)
     except SfsyncError as bad:
         say(bad)
         nothing: dict[str, Any] = {name: [] for name in ("changes", "refused", "hand_edits", "conflicts", "findings")}

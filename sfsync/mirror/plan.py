@@ -8,8 +8,9 @@ they differ, parents before children.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from sfsync.mapping import Mappings, ObjectMapping
 from sfsync.mirror.merge import Link
@@ -80,6 +81,40 @@ class Plan:
 
     changes: tuple[Change, ...] = ()
     refused: tuple[Unplannable, ...] = ()
+
+
+def plan_data(plan: Plan) -> dict[str, object]:
+    """Return a plan as plain data, for a file that a person reads and approves."""
+    return {"changes": [asdict(change) for change in plan.changes], "refused": [asdict(one) for one in plan.refused]}
+
+
+def plan_of(data: Mapping[str, Any]) -> Plan:
+    """Return the plan that ``plan_data`` gave; ValueError if it is not one."""
+    try:
+        return Plan(
+            tuple(Change(**change) for change in data["changes"]), tuple(Unplannable(**one) for one in data["refused"])
+        )
+    except (KeyError, TypeError) as bad:
+        raise ValueError(f"this is not a plan: {bad}") from None
+
+
+def moved(agreed: Plan, now: Plan) -> list[str]:
+    """Return what a plan made now does otherwise than the one that was agreed, one sentence each."""
+    before = {(c.object, c.key): c for c in agreed.changes}
+    after = {(c.object, c.key): c for c in now.changes}
+    said = []
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        record = " ".join(name)
+        if new is None:
+            said.append(f"{record} needs no write any more")
+        elif old is None:
+            said.append(f"{record} was not planned: {', '.join(sorted(new.fields))}")
+        elif dict(old.fields) != dict(new.fields) or dict(old.before) != dict(new.before):
+            names = {n for n in {*old.fields, *new.fields} if (old.fields.get(n), old.before.get(n)) != (
+                new.fields.get(n), new.before.get(n))}  # fmt: skip
+            said.append(f"{record} moved: {', '.join(sorted(names))}")
+    return said
 
 
 def plan(mappings: Mappings, records: Iterable[tuple[Link, Values]], ids: Ids) -> Plan:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from sfsync.clock import seeded
-from sfsync.errors import AccessDenied, SafetyStop, WrongOrg
+from sfsync.errors import AccessDenied, PlanMoved, SafetyStop, WrongOrg
+from sfsync.mirror.plan import plan_data, plan_of
 from sfsync.org.tokens import MemoryTokens
 from tests.e2e.stage import CLIENT, CONSULTANT, Stage, iso
 
@@ -267,3 +269,16 @@ def test_a_closed_week_is_issued_once_and_revised_when_late_work_arrives(stage: 
     [week] = stage.rows("Weekly_Summary__c")
     assert (week["Revision__c"], week["Status__c"], week["Minutes_Used__c"]) == (2, "Revised", 120)
     assert week["Headline__c"].startswith("Revised by -0.50 h")
+
+
+def test_an_agreed_plan_is_carried_out_exactly_or_not_at_all(stage: Stage) -> None:
+    stage.buy("flexi", 5)
+    case = stage.case()
+    agreed = plan_of(json.loads(json.dumps(plan_data(stage.runtime.plan("acme").plan))))
+    stage.org.update("Case", case, {"Maint_Priority__c": "P1"}, user=CLIENT.format("acme"))
+    with pytest.raises(PlanMoved, match=r"1 thing\(s\) moved: Case .* moved: .*due_at.*target_minutes"):
+        stage.runtime.sync("acme", agreed=agreed)
+    assert stage.rows("Maintenance_Pack__c") == [], "a plan that moved wrote something"
+    agreed = plan_of(json.loads(json.dumps(plan_data(stage.runtime.plan("acme").plan))))
+    report = stage.runtime.sync("acme", agreed=agreed)
+    assert report.wrote == len(agreed.changes) == 3
