@@ -108,6 +108,8 @@ def _extract(
         others = [o.pager for o in work[position + 1 :] if o.name not in loads]
         if one.name in loads:
             try:
+                if one.gone or one.by_id or one.hard_deleted:
+                    yield _gone(session, one)
                 yield from loads[one.name].pages(session)
                 continue
             except bulk.JobFailed as bad:
@@ -133,6 +135,18 @@ def _start_loads(session: OrgSession, work: Sequence[_Reading], overlap: timedel
         one.pager.ready.clear()
         loads[one.name] = load
     return loads
+
+
+def _gone(session: OrgSession, one: _Reading) -> Page:
+    """Return what was named deleted, looked up by id; the bookmark stays where it is."""
+
+    def child_rows(_relationship: str, value: Row) -> Iterator[Row]:
+        return paging.children(session, value)
+
+    if one.gone:
+        _ask_by_id(session, [one])
+    seen = tuple(one.reader.from_json(row, child_rows) for row in one.by_id)
+    return Page(one.name, seen, one.bookmark, tuple(one.hard_deleted))
 
 
 def _begin_again(session: OrgSession, one: _Reading, opening: poll.Opening, overlap: timedelta) -> None:

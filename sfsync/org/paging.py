@@ -28,6 +28,9 @@ STEP = 2_000
 """Rows of one query once the org's own paging has failed: the most a page holds anyway."""
 PAGE_STEP = 200
 """Pages of a multiple of this many rows follow each other evenly; others are cut where wide rows end them."""
+MOST_BYTES = 48_000_000
+"""Of rows read ahead, by the widest of a few rows of the page before."""
+SAMPLE = 20
 MAX_RESTARTS = 3
 """How often one read may begin again before it is given up for this run."""
 _OFFSET = re.compile(r"^(.*-)(\d+)$")
@@ -51,6 +54,7 @@ class Pager:
     _next: str | None = None
     _got: int = 0
     _page: int = 0
+    _width: int = 0
     _last: tuple[datetime, str] | None = None
     _stepping: bool = False
     _restarts: int = 0
@@ -66,7 +70,7 @@ class Pager:
         return self._next is None and self._pending is None
 
     def upcoming(self, most: int) -> list[Sub]:
-        """Return the requests for the next pages, at most ``most``.
+        """Return the requests for the next pages, at most ``most`` and no more than fit into memory together.
 
         A locator ends in the number of rows before it, so pages behind the next can be asked for along with it; that
         they fit is checked when they come.
@@ -79,6 +83,7 @@ class Pager:
         steps = _OFFSET.match(self._next)
         if steps and self._page and self._page % PAGE_STEP == 0:
             offset = int(steps[2])
+            most = min(most, max(1, MOST_BYTES // (self._page * max(1, self._width))))
             while len(paths) < most and (offset := offset + self._page) < self.total:
                 paths.append(f"{steps[1]}{offset}")
         return [Sub("GET", path, kind="query more") for path in paths]
@@ -111,6 +116,7 @@ class Pager:
         self._page = len(rows)
         self._next = following
         if rows:
+            self._width = max(len(str(row)) for row in rows[:: max(1, len(rows) // SAMPLE)])
             self._last = self.place_of(rows) or self._last
             self.ready.append(rows)
         if following is None and self._stepping and len(rows) == STEP and self.place_of(rows) is not None:

@@ -31,7 +31,7 @@ TOTAL_SECONDS = 120
 """Longest wait for a whole answer, however slowly it drips; Salesforce itself calls 20 s a long request."""
 STREAM_SECONDS = 3600
 """Longest download of Bulk results; a silence of a minute inside it ends it sooner."""
-MAX_ANSWER = 64 * 1024 * 1024
+MAX_ANSWER = 128 * 1024 * 1024
 """Bytes of one JSON answer: five pages of 2,000 rows in a composite stay far below."""
 
 

@@ -492,6 +492,23 @@ def test_bulk_and_rest_show_the_same_records(reached: Reached) -> None:
     }
 
 
+def test_a_hard_delete_is_found_beside_a_large_read(reached: Reached) -> None:
+    made = reached.cases(30)
+    reached.later(HOURS)
+    reached.sync()
+    reached.later(HOURS)
+    reached.session = reached.connect(bulk_above_rows=10)
+    for sf_id in made[:20]:
+        reached.org.update(CASE, sf_id, {"Subject": "changed"})
+    reached.org.delete(CASE, made[25], hard=True)
+    reached.org.delete(CASE, made[3])
+    reached.later()
+    pages = [page for page in reached.sync() if page.object == CASE]
+    assert [gone for page in pages for gone, _ in page.hard_deleted] == [made[25]]
+    assert {s.sf_id for s in seen_of(pages, CASE) if s.deleted} == {made[3]}
+    assert reached.session.calls.by_kind["jobs/query"]
+
+
 @pytest.mark.parametrize("kind", ["job_stuck", "job_failed"])
 def test_a_query_job_that_comes_to_nothing_is_replaced_by_pages(reached: Reached, kind: str) -> None:
     made = set(reached.cases(30))
