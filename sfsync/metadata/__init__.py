@@ -23,6 +23,7 @@ from sfsync.metadata.generate import (
     write,
     zip_package,
 )
+from sfsync.metadata.packagepage import package_page
 from sfsync.metadata.permissions import ROLES
 from sfsync.metadata.rules import APPROVE, SERVICE
 
@@ -42,6 +43,7 @@ __all__ = [
     "fields_page",
     "generate",
     "generated_files",
+    "package_page",
     "read_package",
     "source_files",
     "stale",

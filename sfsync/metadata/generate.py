@@ -16,6 +16,7 @@ from sfsync.metadata.actions import quick_actions
 from sfsync.metadata.check import contents
 from sfsync.metadata.fields import custom_field, deployed, name_field, own_fields
 from sfsync.metadata.fieldspage import fields_page
+from sfsync.metadata.packagepage import package_page
 from sfsync.metadata.pages import APP, app, layouts, list_views, tabs
 from sfsync.metadata.permissions import PEOPLE_CREATE, ROLES, custom_permissions, permission_set
 from sfsync.metadata.rules import validation_rules
@@ -138,12 +139,14 @@ def zip_package(files: Mapping[str, bytes]) -> bytes:
 
 def generated_files(mappings: Mappings) -> dict[str, bytes]:
     """Return every file made from the mappings: path from the project's top to bytes. ``COMMAND`` writes them."""
+    source = generate(mappings)
     schema = json.dumps(editor_schema(), indent=2, sort_keys=True) + "\n"
     return {
-        **{f"{SOURCE}/{path}": data for path, data in generate(mappings).items()},
+        **{f"{SOURCE}/{path}": data for path, data in source.items()},
         **{f"{UNINSTALL}/{path}": data for path, data in uninstall(mappings).items()},
         "mappings/mapping.schema.json": schema.encode(),
         "docs/fields.md": fields_page(mappings).encode(),
+        "docs/package.md": package_page(source).encode(),
     }
 
 

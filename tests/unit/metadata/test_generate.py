@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 from sfsync.mapping import FieldType, MappedField, Mappings, ObjectMapping, load_mappings
-from sfsync.metadata import COMMAND, ROLES, check, generate, generated_files, stale, uninstall, write, zip_package
+from sfsync.metadata import (
+    COMMAND,
+    ROLES,
+    check,
+    generate,
+    generated_files,
+    package_page,
+    stale,
+    uninstall,
+    write,
+    zip_package,
+)
 from sfsync.metadata.xmltext import Element, parse
 
 MAPPINGS = load_mappings()
@@ -262,6 +273,15 @@ def test_the_zip_holds_the_package_at_its_root() -> None:
     with zipfile.ZipFile(io.BytesIO(zip_package(FILES))) as archive:
         assert set(archive.namelist()) == set(FILES)
         assert archive.read("package.xml") == FILES["package.xml"]
+
+
+def test_the_page_about_the_package_counts_what_the_package_holds() -> None:
+    page = package_page(FILES)
+    fields = sum(len(list(parse(d).all("fields"))) for p, d in FILES.items() if p.startswith("objects/"))
+    assert f"{fields} CustomField" in page
+    assert "| `sfsync_Client_Viewer` | Sees packs, estimates, time and weekly summaries. | nothing | nothing |" in page
+    for rule in parse(FILES["objects/Maintenance_Estimate__c.object"]).all("validationRules"):
+        assert rule.value("errorMessage") in page
 
 
 def test_the_committed_files_are_what_the_mappings_make() -> None:
