@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,7 +155,8 @@ def _reached(found: Settings, org: str, wanted: OrgSettings) -> str:
         session = OrgSession(
             org, wanted, clock=opened.runtime.clock, tokens=FileTokens(found.data_dir / "tokens"), seed=org
         )
-        organization = session.organization_id
+        with closing(session):
+            organization = session.organization_id
         for row in opened.store.orgs():
             if row.organization_id == organization and row.org != org:
                 raise Mistyped(f"organisation {organization} is org {row.org} already; nothing was written")

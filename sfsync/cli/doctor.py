@@ -6,6 +6,7 @@ May not mend anything itself. It keeps one law: one failed check hides no other.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from sfsync.cli.rooms import Opened, now, runtime, settings
 from sfsync.errors import Exit, SfsyncError
 
 if TYPE_CHECKING:
+    from sfsync.org.session import OrgSession
     from sfsync.settings import Settings
 
 OK, WARNING, ERROR = "ok", "warning", "error"
@@ -130,14 +132,14 @@ def _org(opened: Opened, name: str, offline: bool) -> Iterator[Check]:
         said = f"{len(waiting)} record(s) wait, the oldest since {waiting[0]['since']:%Y-%m-%d}"
         yield Check(f"{name} quarantine", WARNING, said, f"sfsync quarantine list {name}")
     if not offline:
-        yield from _reached(opened, name, row.client)
+        with closing(opened.runtime.session(name)) as session:
+            yield from _reached(opened, session, name, row.client)
 
 
-def _reached(opened: Opened, name: str, client: str) -> Iterator[Check]:
+def _reached(opened: Opened, session: OrgSession, name: str, client: str) -> Iterator[Check]:
     from sfsync.mirror.translate import Ids
     from sfsync.org.preflight import preflight
 
-    session = opened.runtime.session(name)
     try:
         organization = session.organization_id
         yield Check(f"{name} login", OK, f"reaches {organization}")

@@ -5,11 +5,12 @@ May not know what the files contain. It keeps one law: what is deployed was chec
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
 
-from sfsync.cli.output import as_json, emit, finish, talk
+from sfsync.cli.output import agree, as_json, emit, finish, talk, yes
 from sfsync.cli.rooms import Mistyped, client_option, files, runtime
 from sfsync.errors import Exit
 
@@ -106,6 +107,39 @@ def deploy(org: str, username: str | None, check_only: bool, as_json: bool) -> N
         emit({"org": org, "job": done.job, "components": done.components, "check_only": done.check_only})
     else:
         what = "would take" if done.check_only else "took"
+        click.echo(f"{org} {what} {done.components} component(s), deploy {done.job}")
+
+
+@metadata.command("uninstall")
+@click.argument("org")
+@click.option(
+    "--as", "username", help="Administrator who removes it, through the same app; default: the org's own user."
+)
+@click.option("--check-only", is_flag=True, help="Let the org validate the removal and change nothing.")
+@yes
+@as_json
+def remove(org: str, username: str | None, check_only: bool, yes: bool, as_json: bool) -> None:
+    """Take everything that a deploy brings out of ORG again, records of our objects included, and pause ORG."""
+    from sfsync.metadata import uninstall, zip_package
+    from sfsync.org.deploy import deploy as send
+    from sfsync.org.session import OrgSession
+    from sfsync.org.tokens import MemoryTokens
+
+    with runtime() as opened:
+        row, found = opened.org(org), opened.runtime.org(org)
+        if not check_only:
+            agree(f"Remove our objects, fields and all their records from {org} ({row.organization_id})?", yes)
+        who = {"username": username or found.username, "organization_id": row.organization_id}
+        session = OrgSession(org, found.model_copy(update=who), clock=opened.runtime.clock, tokens=MemoryTokens())
+        package = zip_package(uninstall(opened.client(row.client).mappings))
+        if not check_only:  # before anything is gone, so that no run takes the removal for a mass delete
+            opened.store.pause(row.client, org, "its metadata was uninstalled")
+        with closing(session):
+            done = send(session, package, check_only=check_only)
+    if as_json:
+        emit({"org": org, "job": done.job, "components": done.components, "check_only": done.check_only})
+    else:
+        what = "would lose" if done.check_only else "lost"
         click.echo(f"{org} {what} {done.components} component(s), deploy {done.job}")
 
 

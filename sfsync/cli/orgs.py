@@ -5,6 +5,7 @@ May not know how an org is reached. It keeps one law: credentials are used and n
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import click
@@ -65,20 +66,20 @@ def test(org: str, as_json: bool) -> None:
 
     with runtime() as opened:
         row = opened.org(org)
-        session = opened.runtime.session(org)
-        organization = session.organization_id
-        opened.store.pin(row.client, org, organization)
-        preflight(session, opened.client(row.client).mappings, {}, Ids(organization))
-        usage = session.budget.usage
-        told = {
-            "org": org,
-            "organization_id": organization,
-            "user_id": session.user_id,
-            "instance_url": session.instance_url,
-            "calls": session.calls.api,
-            "api_used": usage.used if usage else None,
-            "api_allowed": usage.allowed if usage else None,
-        }
+        with closing(opened.runtime.session(org)) as session:
+            organization = session.organization_id
+            opened.store.pin(row.client, org, organization)
+            preflight(session, opened.client(row.client).mappings, {}, Ids(organization))
+            usage = session.budget.usage
+            told = {
+                "org": org,
+                "organization_id": organization,
+                "user_id": session.user_id,
+                "instance_url": session.instance_url,
+                "calls": session.calls.api,
+                "api_used": usage.used if usage else None,
+                "api_allowed": usage.allowed if usage else None,
+            }
     if as_json:
         emit({"ok": True, **told})
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """Serve two orgs over HTTPS and return what a client needs to log in."""
     with running(prepare(tmp_path_factory.mktemp("localorg"), orgs=["acme", "other"])) as line:
         yield line
-        gc.collect()  # connections that were left open would keep the server waiting for half a minute
 
 
 @pytest.fixture
@@ -105,6 +103,21 @@ def test_a_safety_stop_pauses_the_org_and_one_confirmed_run_wakes_it(
     assert (confirmed.code, confirmed.json["orgs"][0]["result"]) == (0, "done")
     assert confirmed.json["orgs"][0]["wrote"] > 1
     assert typed("status", "--json").json["orgs"][0]["state"] == "active"
+
+
+def test_what_was_deployed_is_taken_out_again_only_when_somebody_says_so(
+    typed: Callable[..., Answer], world: dict[str, Any]
+) -> None:
+    assert typed("org", "connect", *words(world, 1), *TERMS).code == 0
+    admin = world["orgs"][1]["username"]
+    assert typed("metadata", "deploy", "other", "--as", admin).code == 0
+    assert typed("metadata", "uninstall", "other", "--as", admin).code == 2  # nobody can be asked in a pipe
+    assert typed("metadata", "uninstall", "other", "--as", admin, "--check-only").code == 0
+    assert typed("org", "test", "other").code == 0
+    assert typed("metadata", "uninstall", "other", "--as", admin, "--yes", "--json").json["components"] > 0
+    assert typed("org", "list", "--json").json["orgs"][0]["state"] == "paused"
+    gone = typed("org", "test", "other")
+    assert (gone.code, "Maintenance_Pack__c" in gone.err) == (5, True)
 
 
 def test_credentials_that_reach_another_organisation_pause_the_org_and_change_nothing(
