@@ -73,9 +73,8 @@ def test_an_e_mail_and_a_comment_go_with_their_case(client: Client) -> None:
         "EmailMessage", ParentId=case, Subject="Re: s", TextBody="hello", FromAddress="a@b.example", Incoming=True
     )
     client.made("CaseComment", ParentId=case, CommentBody="done", IsPublished=True)
-    found = client.query(
-        f"SELECT Id, (SELECT Subject, Status FROM EmailMessages), (SELECT CommentBody FROM CaseComments) FROM Case WHERE Id = '{case}'"
-    )
+    below = "(SELECT Subject, Status FROM EmailMessages), (SELECT CommentBody FROM CaseComments)"
+    found = client.query(f"SELECT Id, {below} FROM Case WHERE Id = '{case}'")
     assert found[0]["EmailMessages"]["records"][0]["Status"] == "0"
     assert found[0]["CaseComments"]["records"][0]["CommentBody"] == "done"
     client.ask("DELETE", f"sobjects/Case/{case}")
