@@ -176,11 +176,9 @@ class Removal:
                         storage.update(object_name, columns, [(*[0, now][: len(columns)], one)])
                         storage.forget_deletion(object_name, [one])
                     elif below.field(field_name) is not None:
-                        storage.db.execute(
-                            f"UPDATE {quoted(object_name)} SET {quoted(field_name)} = ? "
-                            f'WHERE "Id" = ? AND {quoted(field_name)} IS NULL',
-                            (parent, one),
-                        )
+                        row = storage.image(object_name, one)
+                        if row is not None and row[field_name] is None:
+                            storage.update(object_name, [field_name], [(parent, one)])
                 storage.db.execute('DELETE FROM "_bin" WHERE root = ?', (record_id,))
         return results
 

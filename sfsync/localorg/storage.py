@@ -261,8 +261,9 @@ class Storage:
             for (object_name, record_id), image in held.images.items():
                 if image is None:
                     self.log_deletion(object_name, [record_id], held.began_at, hard=True)
-                elif image["IsDeleted"]:
-                    self.forget_deletion(object_name, [record_id])
+                    continue
+                self.forget_deletion(object_name, [record_id])
+                if image["IsDeleted"]:
                     self.log_deletion(object_name, [record_id], image.get("SystemModstamp") or held.began_at)
         return list(held.images)
 

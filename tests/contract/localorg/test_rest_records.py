@@ -408,6 +408,22 @@ def test_a_held_transaction_is_invisible_until_it_commits_with_its_old_stamps(cl
     assert set(answer["ids"]) >= {account}
 
 
+def test_a_held_delete_and_undelete_are_seen_when_they_commit(client: Client) -> None:
+    account = client.made("Account", Name="A")
+    pack = client.made("Pack__c", Account__c=account)
+    held = client.org.hold()
+    with client.org.within(held):
+        client.org.delete("Account", account)
+    assert client.query("SELECT Account__c FROM Pack__c")[0]["Account__c"] == account
+    client.org.commit_held(held)
+    assert client.query("SELECT Id FROM Account") == []
+    assert client.query(f"SELECT Account__c FROM Pack__c WHERE Id = '{pack}'")[0]["Account__c"] is None
+    window = "start=2026-11-21T19:00:00Z&end=2026-11-21T21:00:00Z"
+    assert len(client.ask("GET", f"sobjects/Account/deleted?{window}").json()["deletedRecords"]) == 1
+    client.org.undelete(account)
+    assert client.ask("GET", f"sobjects/Account/deleted?{window}").json()["deletedRecords"] == []
+
+
 def test_a_held_transaction_can_be_given_up(client: Client) -> None:
     held = client.org.hold()
     with client.org.within(held):
