@@ -87,6 +87,8 @@ def merge(
     """
     if link is not None and link.stamp is not None and seen.stamp < link.stamp:
         return Merged({}, link)
+    if link is not None and link.sf_id and seen.deleted and seen.sf_id != link.sf_id and not link.deleted:
+        return Merged({}, link)  # what lies in the bin says nothing about the living record that carries its key now
     agreed = dict(link.agreed) if link else {}
     changes: dict[str, Value] = {}
     conflicts: list[Conflict] = []

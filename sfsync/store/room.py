@@ -55,6 +55,7 @@ class OrgRoom:
         self._database, self._client, self._org = database, client, org
         self._mappings, self._lease = mappings, lease
         self._facts_version: int | None = None
+        self._merged_version: int | None = None
         self._examined: dict[tuple[str, str], int] = {}
 
     # --- reading --------------------------------------------------------------------------------
@@ -97,6 +98,7 @@ class OrgRoom:
         with self._reading() as connection:
             links = {one.key: one for one in (Link(*row) for row in connection.execute(query))}
             values = local.read_values(connection, kind, wanted)
+            self._merged_version = connection.scalar(select(client.c.version).where(client.c.client == self._client))
         return {key: (links.get(key), values.get(key)) for key in wanted if key in links or key in values}
 
     def linked(self) -> Mapping[str, int]:
@@ -170,13 +172,18 @@ class OrgRoom:
     # --- TRANSACTION 1 --------------------------------------------------------------------------
 
     def absorb(self, page: Page, merged: Iterable[tuple[Seen, Merged]]) -> None:
-        """Leave local rows, links, events, conflicts and the bookmark as the page shows them, all or nothing."""
+        """Leave local rows, links, events, conflicts and the bookmark as the page shows them, all or nothing.
+
+        Raises StoreUnavailable if the client changed since ``memories`` returned what the page was merged with (B3).
+        """
         news = list(merged)
         events = [event for seen in page.seen for event in seen.events]
         with self._writing() as connection:
             news = self._without_doubles(connection, page.object, news)
             if news or events or page.hard_deleted:
                 version = lock_version(connection, self._client) + 1
+                if any(one.local for _, one in news) and self._merged_version not in (None, version - 1):
+                    raise StoreUnavailable(f"client {self._client} changed while its records were merged; read again")
                 if self._take(connection, page, news, events, version):
                     set_version(connection, self._client, version)
             self._log_conflicts(connection, news)
@@ -219,7 +226,9 @@ class OrgRoom:
             before = kept.get(seen.key)
             if known.get(seen.sf_id, seen.key) != seen.key:
                 why = f"its key was changed from {known[seen.sf_id]} to {seen.key}"
-            elif before is not None and before[0].sf_id != seen.sf_id:
+            elif before is not None and before[0].sf_id != seen.sf_id and seen.deleted:
+                continue  # what lies in the bin is no second record
+            elif before is not None and before[0].sf_id != seen.sf_id and not before[0].deleted:
                 why = f"{before[0].sf_id} has the same key {seen.key}"
             else:
                 kept[seen.key] = (seen, one)
@@ -346,6 +355,9 @@ class OrgRoom:
     def begin(self, plan: Plan, now: datetime) -> None:
         """Note before the first call that these changes are about to be tried, and that the rest needs nothing.
 
+        The revision of each change is taken here, so whoever plans after this plans a higher one and a late write of
+        this run is refused by the org (I9). What needs nothing is equal on both sides: that is what they agree on.
+
         A change that was begun ``MAX_ATTEMPTS`` times without an end is not tried again: it goes to quarantine and the
         next plan leaves it out.
         """
@@ -360,7 +372,9 @@ class OrgRoom:
             connection.execute(
                 text(
                     "UPDATE link l SET attempts = CASE WHEN s.wanted THEN l.attempts + 1 ELSE 0 END, "
-                    "settled = CASE WHEN s.wanted THEN l.settled ELSE greatest(l.settled, s.touched) END "
+                    "settled = CASE WHEN s.wanted THEN l.settled ELSE greatest(l.settled, s.touched) END, "
+                    "revision = CASE WHEN s.wanted THEN l.revision + 1 ELSE l.revision END, "
+                    "agreed = CASE WHEN s.wanted OR l.deleted THEN l.agreed ELSE l.remote END "
                     f"FROM {stage} s WHERE {_THIS_LINK}"
                 ),
                 scope,

@@ -54,6 +54,11 @@ def line(room, mappings) -> Line:
     return Line(room, mappings)
 
 
+def writes(changes):
+    """What is written; each attempt has a revision of its own."""
+    return [replace(change, revision=0) for change in changes]
+
+
 def new_id(key: str) -> str:
     return "a00" + key.encode().hex()[-12:].rjust(12, "0") + "EAA"
 
@@ -357,7 +362,7 @@ def test_planning_everything_again_gives_the_same_writes(line, store) -> None:
     owed = line.plan().changes
     assert [c.key for c in owed] == ["ca:1"]
     store.replan("acme", "acme")
-    assert line.plan().changes == owed
+    assert writes(line.plan().changes) == writes(owed)
     line.settle(owed)
     store.replan("acme", "acme")
     assert line.plan().changes == ()
@@ -426,7 +431,7 @@ def test_a_record_leaves_quarantine_when_a_person_says_so_or_when_it_changes(lin
         line.settle(changes, Result.REJECTED, code="X", message="no", advice="")
         assert line.plan().changes == ()
         way_out()
-        assert line.plan().changes == changes
+        assert writes(line.plan().changes) == writes(changes)
     line.settle(changes)
     assert store.quarantined("acme") == []
 
