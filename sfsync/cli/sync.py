@@ -76,8 +76,8 @@ def _agreed(file: Path, orgs: tuple[str, ...]) -> Plan:
         data = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(data, dict) or data.get("plan_version") != PLAN_VERSION:
             raise ValueError("this is not a plan that sfsync plan --out wrote")
-        if data["org"] != orgs[0]:
-            raise ValueError(f"this plan is for org {data['org']}, not for {orgs[0]}")
+        if data.get("org") != orgs[0]:
+            raise ValueError(f"this plan is for org {data.get('org')}, not for {orgs[0]}")
         return plan_of(data)
     except OSError as bad:
         raise InputError(f"cannot be read: {bad.strerror}", Place(str(file))) from None

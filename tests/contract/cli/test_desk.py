@@ -92,6 +92,26 @@ def test_a_file_that_must_be_edited_stops_every_command_before_anything_is_done(
     assert desk.opened.store.runs("acme") == []
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("no json", ""),
+        ("[]", "this is not a plan that sfsync plan --out wrote"),
+        ('{"plan_version": 1}', "this plan is for org None, not for acme"),
+        ('{"plan_version": 1, "org": "beta"}', "this plan is for org beta, not for acme"),
+        ('{"plan_version": 1, "org": "acme", "changes": [{"colour": "red"}], "refused": []}', "this is not a plan"),
+        ('{"plan_version": 1, "org": "acme", "changes": 7, "refused": []}', "this is not a plan"),
+    ],
+)
+def test_a_file_that_is_no_plan_is_named_and_nothing_is_done(desk: Desk, home: Path, text: str, said: str) -> None:
+    (home / "plan.json").write_text(text)
+    answer = desk("sync", "acme", "--plan", "plan.json")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"sfsync: plan.json: {said}")
+    assert desk("sync", "acme", "--plan", "absent.json").err.startswith("sfsync: absent.json: cannot be read: ")
+    assert desk.opened.store.runs("acme") == []
+
+
 def test_a_broken_overlay_is_named_and_its_org_alone_fails(desk: Desk, home: Path) -> None:
     (home / "clients/acme.yaml").write_text("client: acme\nname: A\ntime_zone: Europe/Bucharest\nsla_plan: tin\n")
     answer = desk("sync", "--json")

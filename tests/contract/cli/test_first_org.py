@@ -68,7 +68,14 @@ def test_a_new_org_is_connected_deployed_and_synced_and_the_second_sync_writes_n
     assert len(created) == 1
     assert typed("plan", "acme", "--json").json["orgs"][0]["changes"] == previewed.json["orgs"][0]["changes"]
 
-    first = typed("sync", "--json")
+    assert typed("plan", "acme", "--out", "plan.json").code == 0
+    typed("packs", "buy", "acme", "--plan", "flexi", "--packs", "6", "--reference", "I-2")
+    moved = typed("sync", "acme", "--plan", "plan.json")
+    assert (moved.code, moved.out.splitlines()[1].split("\t")[1]) == (6, "moved")
+    assert typed("plan", "acme", "--json").json["orgs"][0]["changes"] != previewed.json["orgs"][0]["changes"]
+    previewed = typed("plan", "acme", "--out", "plan.json", "--json")
+
+    first = typed("sync", "acme", "--plan", "plan.json", "--json")
     assert first.code == 0, first.err
     costs = previewed.json["orgs"][0]["write_calls"]
     assert 0 < costs <= first.json["orgs"][0]["calls"]
@@ -77,8 +84,8 @@ def test_a_new_org_is_connected_deployed_and_synced_and_the_second_sync_writes_n
     third = typed("sync", "acme", "--json").json["orgs"][0]
     assert (third["result"], third["wrote"], third["absorbed"]) == ("done", 0, 0)
     assert typed("plan", "acme", "--exit-code").code == 0
-    assert [r["state"] for r in typed("runs", "list", "--json").json["runs"]] == ["done"] * 3
-    assert typed("status", "--json").json["orgs"][0]["balance_minutes"] == 2400
+    assert [r["state"] for r in typed("runs", "list", "--json").json["runs"]] == ["done"] * 3 + ["failed"]
+    assert typed("status", "--json").json["orgs"][0]["balance_minutes"] == 2400 + 2880
     assert typed("ledger", "verify").code == 0
     audited = typed("audit", "run", "acme", "--json")
     assert (audited.code, audited.json["equal"]) == (0, True)
