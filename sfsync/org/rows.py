@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sfsync.mapping import FieldType, ObjectMapping
@@ -135,8 +136,8 @@ class RowReader:
             sf_id=sf_id,
             key=key,
             wire=wire,
-            stamp=_instant(row["SystemModstamp"]),
-            created_at=_instant(row["CreatedDate"]) if row.get("CreatedDate") else None,
+            stamp=_instant(str(row["SystemModstamp"])),
+            created_at=_instant(str(row["CreatedDate"])) if row.get("CreatedDate") else None,
             deleted=bool(row.get("IsDeleted")),
             merged_into=row.get("MasterRecordId") or None,
             revision=int(row.get(REVISION) or 0),
@@ -166,7 +167,7 @@ class RowReader:
             field=self._local_names.get(api, api) if source.kind == "field" else "",
             old=_shown(row.get("OldValue")),
             new=_shown(row.get("NewValue")),
-            at=_instant(row["CreatedDate"]),
+            at=_instant(str(row["CreatedDate"])),
             by=username,
             by_service=row.get("CreatedById") == self._user_id or bool(_SYSTEM_USER.match(username)),
         )
@@ -179,9 +180,12 @@ class RowReader:
         missing = [c for c in self.columns if c.lower() not in at]
         if missing:
             raise Untranslatable(f"the file has no column {', '.join(missing)}")
+        lines = selected(self.mapping)
+        texts = [(f.name, at[f.api.lower()]) for f in lines if f.type.kind in _TEXT]
         readers = [
             (f.name, at[f.api.lower()], _reader(f.type, wire_from_csv, csv=True), wire_from_csv(f.type, ""))
-            for f in selected(self.mapping)
+            for f in lines
+            if f.type.kind not in _TEXT
         ]
         sf_id_at, stamp_at, created_at, deleted_at = (
             at[c] for c in ("id", "systemmodstamp", "createddate", "isdeleted")
@@ -193,7 +197,7 @@ class RowReader:
         sobject = self.mapping.object
 
         def read(row: Sequence[str]) -> Seen:
-            wire: dict[str, Wire] = {}
+            wire: dict[str, Wire] = {name: row[index] or None for name, index in texts}
             for name, index, convert, empty in readers:
                 try:
                     cell = row[index]
@@ -240,14 +244,15 @@ class RowReader:
         log.warning("%s %s: field %s left out: %s", self.mapping.object, sf_id, name, why)
 
 
-def _instant(text: Any) -> datetime:
+@lru_cache(maxsize=4096)
+def _instant(text: str) -> datetime:
     """Return :func:`parse_instant` of ``text``, by a short way for the two forms that Salesforce writes."""
-    if isinstance(text, str) and text[19:] in (".000+0000", ".000Z") and text[10:11] == "T":
+    if text[19:] in (".000+0000", ".000Z") and text[10:11] == "T":
         try:
             return datetime.fromisoformat(f"{text[:19]}+00:00")
         except ValueError:
             pass
-    return parse_instant(str(text))
+    return parse_instant(text)
 
 
 def _shown(value: Any) -> str | None:
