@@ -37,7 +37,7 @@ from sfsync.rules.forecast import TRAILING_WEEKS, at_risk, burn_a_week, empty_on
 from sfsync.rules.intake import INCLUDED, QUOTE, LedgerFacts
 from sfsync.rules.language import English, Language
 from sfsync.rules.ledger import LedgerOutcome, settle
-from sfsync.rules.sla import SlaOutcome, evaluate_case, next_due_at
+from sfsync.rules.sla import SlaOutcome, evaluate_case
 from sfsync.rules.sla_explain import short_form
 from sfsync.rules.summary import issued, statements, to_issue
 from sfsync.rules.weekly import Summary, Surroundings, summary
@@ -75,6 +75,8 @@ class Facts:
     milestones: Mapping[str, tuple[Milestone, ...]] = field(default_factory=dict)
     touched: Mapping[str, frozenset[str]] | None = None
     """Record name to the keys that changed or have come due; None: look at everything."""
+    clocks_only: bool = False
+    """Nothing was touched and only clocks have come due: the records of the ledger were not even read."""
 
 
 @dataclass(slots=True)
@@ -87,10 +89,11 @@ class Evaluation:
     """Records the service brings into being: the account, courtesy packs, summaries and their lines."""
     postings: list[Posting] = field(default_factory=list)
     milestones: list[Milestone] = field(default_factory=list)
-    """New or changed, by (case, clock, cycle)."""
+    """Of every case that was looked at, changed or not: the store keeps when each clock speaks next."""
     findings: list[Finding] = field(default_factory=list)
     next_due_at: datetime | None = None
-    """The earliest instant at which the evaluation changes by itself."""
+    """The earliest instant at which ledger, account or weeks change by themselves; each clock keeps its own."""
+    clocks_only: bool = False
 
     def set(self, record: Record, values: Values) -> None:
         """Note those of ``values`` that differ from what ``record`` holds."""
@@ -106,7 +109,10 @@ class Evaluation:
 
 def evaluate(contract: Contract, facts: Facts, now: datetime) -> Evaluation:
     """Return what the rules say of ``facts`` at ``now``: ledger, then clocks, then the account, then weeks."""
-    said = Evaluation()
+    said = Evaluation(clocks_only=facts.clocks_only)
+    if facts.clocks_only:
+        _clocks(contract, facts, now, said)
+        return said
     settled = _ledger(contract, facts, now, said)
     _clocks(contract, facts, now, said)
     used = _used_by_week(contract, facts, said, now)
@@ -216,24 +222,19 @@ def _clocks(contract: Contract, facts: Facts, now: datetime, said: Evaluation) -
     """Reckon the clocks of every case that was touched, or of all when time itself moved something."""
     for key in _touched(facts, "Case", facts.cases):
         case = facts.cases[key]
-        previous = facts.milestones.get(key, ())
         outcome = evaluate_case(
             case,
             facts.events.get(key, ()),
             terms=contract.terms,
             plans=contract.plans,
             covers=contract.covers,
-            previous=previous,
+            previous=facts.milestones.get(key, ()),
             now=now,
         )
-        known = {(m.clock, m.cycle): m for m in previous}
-        said.milestones += [m for m in outcome.milestones if known.get((m.clock, m.cycle)) != m]
+        said.milestones += outcome.milestones
         said.findings += outcome.findings
         if not case.deleted:
             said.set(case, {**outcome.fields, "explained": _explained(contract, outcome)})
-    standing = {(m.case, m.clock, m.cycle): m for known in facts.milestones.values() for m in known}
-    standing.update({(m.case, m.clock, m.cycle): m for m in said.milestones})
-    said.due(next_due_at(standing.values(), now), now)
 
 
 def _explained(contract: Contract, outcome: SlaOutcome) -> str | None:
@@ -275,11 +276,11 @@ def _account(
     terms = contract.terms
     values: dict[str, Value] = {name: getattr(settled.account, name) for name in ACCOUNT_FIGURES}
     values["name"] = terms.name
-    today = local_day(now, terms.time_zone)
+    counted_to = Week.of(local_day(now, terms.time_zone)).shifted(-1).sunday
     burn = burn_a_week([used[week] for week in sorted(used)])
     values["burn_week_minutes"] = burn
-    values["forecast_empty_on"] = empty_on(settled.account.available_minutes, burn, Week.of(today).monday)
-    values["at_risk_minutes"] = sum(risk.minutes for risk in at_risk(settled.packs, burn, Week.of(today).monday))
+    values["forecast_empty_on"] = empty_on(settled.account.available_minutes, burn, counted_to)
+    values["at_risk_minutes"] = sum(risk.minutes for risk in at_risk(settled.packs, burn, counted_to))
     if terms.sla_plan is not None:
         plan = contract.plans.sla[terms.sla_plan]
         covers = dict.fromkeys(contract.plans.covers[target.cover].label for target in plan.targets.values())

@@ -51,6 +51,18 @@ def read_facts(connection: Connection, touched: Mapping[str, frozenset[str]] | N
     )
 
 
+def read_clocks(connection: Connection, cases: Iterable[str]) -> Facts:
+    """Return what the clocks of ``cases`` need, and nothing else: time passed, and nobody touched anything."""
+    keys = list(cases)
+    return Facts(
+        cases=local.read_records(connection, Case, keys),
+        events=local.read_events(connection, keys),
+        milestones=local.read_milestones(connection, keys),
+        touched={"Case": frozenset(keys)},
+        clocks_only=True,
+    )
+
+
 def apply(
     connection: Connection,
     name: str,
@@ -79,7 +91,7 @@ def apply(
             local.merge_rows(connection, name, kind, rows, version, looked_at=looked_at)
     local.add_postings(connection, name, said.postings)
     if said.milestones:
-        local.put_milestones(connection, name, said.milestones)
+        local.put_milestones(connection, name, said.milestones, now)
     local.add_findings(connection, name, said.findings, now)
     objects = {mapping.record.__name__: mapping.object for mapping in mappings}
     touch(connection, name, [(objects[kind], key) for kind, key in changed if kind in objects])

@@ -15,7 +15,7 @@ from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Text, any_, literal, select, text
+from sqlalchemy import Connection, Text, any_, func, literal, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from sfsync.errors import StoreRefused
@@ -30,6 +30,7 @@ from sfsync.records import (
     Values,
     field_names,
 )
+from sfsync.rules.sla import next_due_at
 from sfsync.store.forms import from_json, sql_types, staged, to_json
 from sfsync.store.tables import RECORD_TABLES, case_event, finding, milestone, posting
 
@@ -111,7 +112,7 @@ def read_milestones(connection: Connection, cases: Iterable[str] | None = None) 
     for row in connection.execute(query).mappings():
         marks = tuple((percent, datetime.fromisoformat(at)) for percent, at in row["warn_at"])
         found[row["case"]].append(
-            Milestone(**{k: v for k, v in row.items() if k not in ("client", "warn_at")}, warn_at=marks)
+            Milestone(**{k: v for k, v in row.items() if k not in ("client", "warn_at", "next_at")}, warn_at=marks)
         )
     return {case: tuple(marks) for case, marks in found.items()}
 
@@ -278,25 +279,44 @@ def add_postings(connection: Connection, client: str, postings: Iterable[Posting
     return int(added)
 
 
-def put_milestones(connection: Connection, client: str, milestones: Iterable[Milestone]) -> None:
-    """Leave each milestone in force; a breach that was recorded before stays where it is (law 6)."""
+def due_cases(connection: Connection, now: datetime) -> list[str]:
+    """Return the cases with a clock that has something to say at or before ``now``: an index and nothing else."""
+    query = select(milestone.c.case).where(milestone.c.next_at <= now).distinct().order_by(milestone.c.case)
+    return list(connection.scalars(query))
+
+
+def next_clock_at(connection: Connection) -> datetime | None:
+    """Return the earliest instant at which a clock of the client has something to say."""
+    return connection.scalar(select(func.min(milestone.c.next_at)))
+
+
+def put_milestones(connection: Connection, client: str, milestones: Iterable[Milestone], now: datetime) -> None:
+    """Leave each milestone in force, and when it has something to say next.
+
+    A breach that was recorded keeps its instant (law 6); only the history itself can withdraw it (PRI-4).
+    """
     keys = ("case", "clock", "cycle")
     names = [f.name for f in dataclass_fields(Milestone)]
     rows = (
         [
-            json.dumps([[p, at.isoformat()] for p, at in one.warn_at]) if name == "warn_at" else getattr(one, name)
-            for name in names
+            *(
+                json.dumps([[p, at.isoformat()] for p, at in one.warn_at]) if name == "warn_at" else getattr(one, name)
+                for name in names
+            ),
+            next_due_at([one], now),
         ]
         for one in milestones
     )
-    written = ", ".join(f'"{name}"' for name in names)
-    updates = ", ".join(f'"{n}" = excluded."{n}"' for n in names if n not in (*keys, "breached_at"))
-    with staged(connection, sql_types(milestone, names), rows) as stage:
+    columns = [*names, "next_at"]
+    written = ", ".join(f'"{name}"' for name in columns)
+    updates = ", ".join(f'"{n}" = excluded."{n}"' for n in columns if n not in (*keys, "breached_at"))
+    with staged(connection, sql_types(milestone, columns), rows) as stage:
         connection.execute(
             text(
                 f"INSERT INTO milestone AS m (client, {written}) SELECT :client, {written} FROM {stage} "
                 f'ON CONFLICT (client, "case", clock, cycle) DO UPDATE SET {updates}, '
-                "breached_at = coalesce(m.breached_at, excluded.breached_at)"
+                "breached_at = CASE WHEN excluded.breached_at IS NULL THEN NULL "
+                "ELSE coalesce(m.breached_at, excluded.breached_at) END"
             ),
             {"client": client},
         )

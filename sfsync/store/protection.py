@@ -44,11 +44,11 @@ BEGIN
 END $$
 """
 
-# A breach once recorded is never moved (PRI-4).
+# A breach once recorded is never moved; the history may withdraw it (PRI-4).
 _KEEP_BREACH = """
 CREATE OR REPLACE FUNCTION keep_breach() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF OLD.breached_at IS NOT NULL AND NEW.breached_at IS DISTINCT FROM OLD.breached_at THEN
+    IF OLD.breached_at IS NOT NULL AND NEW.breached_at <> OLD.breached_at THEN
         RAISE EXCEPTION 'the breach of case % was recorded at % and stays (PRI-4)', OLD."case", OLD.breached_at
             USING ERRCODE = 'restrict_violation';
     END IF;

@@ -26,7 +26,7 @@ from sfsync.records import CaseEvent, Record, Values
 from sfsync.rules.evaluate import Evaluation, Facts
 from sfsync.store import local
 from sfsync.store.connection import Database
-from sfsync.store.contract import apply, lock_version, read_facts, set_version
+from sfsync.store.contract import apply, lock_version, read_clocks, read_facts, set_version
 from sfsync.store.forms import clean, staged, wire_json
 from sfsync.store.lease import Lease, prove
 from sfsync.store.local import LocalRow
@@ -119,9 +119,14 @@ class OrgRoom:
             if state.evaluated_version is not None and state.version <= state.evaluated_version and not due:
                 return None
             self._facts_version = state.version
-            touched = None
-            if state.evaluated_version is not None and not due:
-                touched = local.changed_since(connection, state.evaluated_version)
+            if state.evaluated_version is None:
+                return read_facts(connection, None)
+            touched = local.changed_since(connection, state.evaluated_version)
+            cases = local.due_cases(connection, now)
+            by_time = state.ledger_due_at is not None and state.ledger_due_at <= now
+            if not any(touched.values()) and not by_time:
+                return read_clocks(connection, cases)
+            touched["Case"] = touched.get("Case", frozenset()) | frozenset(cases)
             return read_facts(connection, touched)
 
     def unsettled(self, now: datetime) -> list[tuple[Link, Values]]:
@@ -345,8 +350,21 @@ class OrgRoom:
                 raise StoreUnavailable(f"client {self._client} changed while the rules looked at it; evaluate again")
             apply(connection, self._client, self._mappings, evaluation, now, version, looked_at=True)
             connection.execute(
-                text("UPDATE client SET evaluated_version = :version, next_due_at = :due WHERE client = :client"),
-                {"version": version, "due": evaluation.next_due_at, "client": self._client},
+                text(
+                    "UPDATE client SET evaluated_version = :version, "
+                    "ledger_due_at = CASE WHEN :clocks_only THEN ledger_due_at ELSE CAST(:due AS timestamptz) END "
+                    "WHERE client = :client"
+                ),
+                {
+                    "version": version,
+                    "due": evaluation.next_due_at,
+                    "clocks_only": evaluation.clocks_only,
+                    "client": self._client,
+                },
+            )
+            connection.execute(
+                text("UPDATE client SET next_due_at = least(ledger_due_at, :clock) WHERE client = :client"),
+                {"clock": local.next_clock_at(connection), "client": self._client},
             )
         self._facts_version = None
 

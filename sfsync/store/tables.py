@@ -100,7 +100,8 @@ client = Table(
     Column("client", Text, primary_key=True),
     Column("version", BigInteger, nullable=False, server_default=text("0"), comment="grows with every change"),
     Column("evaluated_version", BigInteger, comment="what the rules have seen; null: nothing yet"),
-    Column("next_due_at", INSTANT, comment="when the rules change their mind by themselves"),
+    Column("next_due_at", INSTANT, comment="when the rules change their mind by themselves: the earliest of all"),
+    Column("ledger_due_at", INSTANT, comment="when ledger, account or weeks do"),
     Column("made_at", INSTANT, nullable=False, server_default=text("now()")),
 )
 
@@ -271,9 +272,10 @@ milestone = Table(
     Column("used_seconds", BigInteger),
     Column("breached_at", INSTANT, comment="set once, to the computed instant; never moved"),
     Column("waived_reason", Text),
+    Column("next_at", INSTANT, comment="when this clock has something to say next; null: never by itself"),
     PrimaryKeyConstraint("client", "case", "clock", "cycle"),
     ForeignKeyConstraint(["client"], ["client.client"]),
-    Index("ix_milestone_open", "client", "breach_at", postgresql_where=text("met_at IS NULL AND breached_at IS NULL")),
+    Index("ix_milestone_next", "client", "next_at", postgresql_where=text("next_at IS NOT NULL")),
 )
 
 # --- what a person may want to see ------------------------------------------------------------------------------

@@ -282,3 +282,26 @@ def test_an_agreed_plan_is_carried_out_exactly_or_not_at_all(stage: Stage) -> No
     agreed = plan_of(json.loads(json.dumps(plan_data(stage.runtime.plan("acme").plan))))
     report = stage.runtime.sync("acme", agreed=agreed)
     assert report.wrote == len(agreed.changes) == 3
+
+
+def test_a_deadline_that_comes_is_noticed_without_reading_the_ledger(stage: Stage) -> None:
+    stage.buy("flexi", 5)
+    stage.log(stage.case(Maint_Priority__c="P4"), 30)
+    case = stage.case(Maint_Priority__c="P1")
+    settled(stage)
+    room = stage.runtime.store.room("acme", "acme", stage.runtime.client("acme").mappings)
+    assert room.facts(stage.clock.now()) is None
+    stage.later(hours=9)
+    assert stage.runtime.sweep() == ["acme"]
+    facts = room.facts(stage.clock.now())
+    assert facts is not None
+    assert facts.clocks_only
+    assert [stage.shown("Case", case)["CaseNumber"]] == [c.number for c in facts.cases.values() if c.priority == "P1"]
+    assert facts.entries == {}
+    report = stage.sync()
+    assert report.evaluated
+    assert stage.shown("Case", case)["SLA_Breached__c"] == 1
+    stage.later(minutes=1)
+    assert stage.runtime.sweep() == []
+    [account] = stage.rows("Maintenance_Account__c")
+    assert account["Balance_Hours__c"] == 40.0

@@ -279,13 +279,27 @@ def test_the_rules_do_not_look_again_at_what_they_wrote_themselves(line) -> None
     assert line.room.facts(NOW) is None
 
 
-def test_the_rules_look_at_everything_when_their_next_instant_comes(line, store) -> None:
+def test_the_rules_look_at_the_ledger_when_its_next_instant_comes(line, store) -> None:
     line.read(a_case(1))
     line.rules(Evaluation(next_due_at=LATER))
     assert line.room.facts(LATER - timedelta(seconds=1)) is None
     assert store.due_clients(NOW) == []
     assert store.due_clients(LATER) == ["acme"]
-    assert line.room.facts(LATER).touched is None
+    facts = line.room.facts(LATER)
+    assert set(facts.cases) == {"ca:1"}
+    assert not facts.clocks_only
+
+
+def test_when_only_clocks_have_come_due_their_cases_are_read_and_nothing_else(line, store) -> None:
+    line.read(a_case(1), a_case(2))
+    line.rules(Evaluation(milestones=[a_milestone(warn_at=())]))
+    due = LATER + timedelta(seconds=2)
+    assert line.room.facts(due - timedelta(seconds=1)) is None
+    assert store.due_clients(due) == ["acme"]
+    facts = line.room.facts(due)
+    assert facts.clocks_only
+    assert set(facts.cases) == {"ca:1"}
+    assert facts.touched == {"Case": frozenset({"ca:1"})}
 
 
 def test_what_was_said_of_facts_that_changed_meanwhile_is_not_put_in_force(line, store, mappings) -> None:
@@ -320,10 +334,18 @@ def test_a_milestone_is_read_as_it_was_written(line, store) -> None:
 
 def test_a_breach_is_recorded_once_at_its_computed_instant(line, store, database_url) -> None:
     line.read(a_case(1))
-    for breached_at in (LATER, LATER + timedelta(days=1), None):
+    for breached_at in (LATER, LATER + timedelta(days=1)):
         line.rules(Evaluation(milestones=[a_milestone(breached_at=breached_at, warned_percent=90)]))
         line.read(a_case(1, stamp=LATER, subject=str(breached_at)))
     assert store.milestones("acme")["ca:1"][0].breached_at == LATER
+
+
+def test_a_breach_that_the_history_contradicts_is_withdrawn(line, store) -> None:
+    line.read(a_case(1))
+    for breached_at in (LATER, None):
+        line.rules(Evaluation(milestones=[a_milestone(breached_at=breached_at, warned_percent=90)]))
+        line.read(a_case(1, stamp=LATER, subject=str(breached_at)))
+    assert store.milestones("acme")["ca:1"][0].breached_at is None
 
 
 def test_a_finding_is_kept_once_however_often_it_is_found(line, store) -> None:

@@ -28,7 +28,10 @@ def upgrade() -> None:
             "next_due_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="when the rules change their mind by themselves",
+            comment="when the rules change their mind by themselves: the earliest of all",
+        ),
+        sa.Column(
+            "ledger_due_at", sa.DateTime(timezone=True), nullable=True, comment="when ledger, account or weeks do"
         ),
         sa.Column("made_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("client", name=op.f("pk_client")),
@@ -255,15 +258,21 @@ def upgrade() -> None:
             comment="set once, to the computed instant; never moved",
         ),
         sa.Column("waived_reason", sa.Text(), nullable=True),
+        sa.Column(
+            "next_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="when this clock has something to say next; null: never by itself",
+        ),
         sa.ForeignKeyConstraint(["client"], ["client.client"], name=op.f("fk_milestone_client")),
         sa.PrimaryKeyConstraint("client", "case", "clock", "cycle", name=op.f("pk_milestone")),
     )
     op.create_index(
-        "ix_milestone_open",
+        "ix_milestone_next",
         "milestone",
-        ["client", "breach_at"],
+        ["client", "next_at"],
         unique=False,
-        postgresql_where=sa.text("met_at IS NULL AND breached_at IS NULL"),
+        postgresql_where=sa.text("next_at IS NOT NULL"),
     )
     op.create_table(
         "org",
