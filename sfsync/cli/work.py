@@ -38,11 +38,13 @@ def beat() -> None:
 
 def become_celery(*arguments: str) -> NoReturn:
     """Replace this process by Celery with the settings in force; SettingsError if they are wrong."""
-    level = settings().log_level
+    found = settings()
+    found.data_dir.mkdir(parents=True, exist_ok=True)  # the beat keeps its clock there
     file = config_file()
     if file is not None:  # the new program reads settings itself and must find the same file
         os.putenv(PREFIX + "CONFIG", str(file.resolve()))
     sys.stdout.flush()
     os.execv(
-        sys.executable, [sys.executable, "-m", "celery", "--app", "tasks.app", *arguments, "--loglevel", level.lower()]
+        sys.executable,
+        [sys.executable, "-m", "celery", "--app", "tasks.app", *arguments, "--loglevel", found.log_level.lower()],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -88,6 +89,23 @@ def test_a_worker_does_not_start_with_wrong_settings(sfsync, home) -> None:
         answer = sfsync(command)
         assert answer.code == 2
         assert answer.err.startswith("sfsync: sfsync.toml: broker.url: ")
+
+
+@pytest.mark.parametrize("command", ["worker", "beat"])
+def test_this_process_becomes_celery_with_the_settings_that_were_named(
+    sfsync, home: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    (home / "here.toml").write_text('data_dir = "data/of/ours"\nlog_level = "WARNING"\n')
+    became: list[list[str]] = []
+    told: dict[str, str] = {}
+    monkeypatch.setattr("os.execv", lambda program, words: became.append(words))
+    monkeypatch.setattr("os.putenv", told.__setitem__)
+    assert sfsync("--config", "here.toml", command).code == 0
+    (words,) = became
+    assert words[:6] == [sys.executable, "-m", "celery", "--app", "tasks.app", command]
+    assert words[-2:] == ["--loglevel", "warning"]
+    assert told == {"SFSYNC_CONFIG": str(home / "here.toml")}
+    assert (home / "data/of/ours").is_dir()
 
 
 def test_minutes_are_shown_as_hours_without_rounding_away_a_minute() -> None:
