@@ -84,10 +84,13 @@ class Load:
                 if not isinstance(bad, OutcomeUnknown):
                     place = Place(upto=upto, part=place.part)
                 session.wait(restarts)
+        yield Page(self.reader.mapping.object, (), self.finished())
+
+    def finished(self) -> Bookmark:
+        """Return the bookmark once everything of this load was absorbed; it never goes back."""
         before = self.bookmark.read_to
-        done = instant(upto)
-        final = replace(self.bookmark, read_to=max(before, done) if before else done, checkpoint="")
-        yield Page(self.reader.mapping.object, (), final)
+        done = instant(self.place.upto) if self.place.upto else self.upto
+        return replace(self.bookmark, read_to=max(before, done) if before else done, checkpoint="")
 
     def _page(self, seen: Sequence[Seen], place: Place) -> Page:
         name = self.reader.mapping.object

@@ -111,7 +111,9 @@ def _extract(
                 if one.gone or one.by_id or one.hard_deleted:
                     yield _gone(session, one)
                 yield from loads[one.name].pages(session)
-                continue
+                if not one.place.job:
+                    continue
+                one.bookmark = loads[one.name].finished()  # the job was an earlier run's: what changed since is next
             except bulk.JobFailed as bad:
                 log.warning("%s: %s: its rows are read page by page", one.name, bad)
             _begin_again(session, one, opening, overlap)
@@ -150,10 +152,10 @@ def _gone(session: OrgSession, one: _Reading) -> Page:
 
 
 def _begin_again(session: OrgSession, one: _Reading, opening: poll.Opening, overlap: timedelta) -> None:
-    """Read an object page by page from its bookmark, because its Bulk job came to nothing."""
-    one.place = Place()
+    """Read an object page by page from its bookmark, after or instead of a Bulk job."""
+    one.place, one.by_id, one.hard_deleted = Place(), [], []
+    one.asked, one.watched = False, None
     one.pager = Pager(one.reader.select(*since(one.bookmark, one.place, overlap)), opening.at)
-    one.asked = False
     _ask_first_pages(session, [one])
 
 
