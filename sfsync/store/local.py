@@ -287,7 +287,8 @@ def due_cases(connection: Connection, now: datetime) -> list[str]:
 
 def next_clock_at(connection: Connection) -> datetime | None:
     """Return the earliest instant at which a clock of the client has something to say."""
-    return connection.scalar(select(func.min(milestone.c.next_at)))
+    earliest: datetime | None = connection.scalar(select(func.min(milestone.c.next_at)))
+    return earliest
 
 
 def put_milestones(connection: Connection, client: str, milestones: Iterable[Milestone], now: datetime) -> None:

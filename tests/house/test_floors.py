@@ -15,6 +15,7 @@ from tests.house.tree import Module, dotted, imports, modules
 FLOORS: dict[str, int] = {
     "sfsync.errors": 0,
     "sfsync.clock": 0,
+    "sfsync.logs": 0,
     "sfsync.records": 1,
     "sfsync.settings": 1,
     "sfsync.policy": 2,
@@ -31,7 +32,9 @@ FLOORS: dict[str, int] = {
     "sfsync.calendar_source": 4,
     "sfsync.sync": 5,
     "sfsync.audit": 5,
+    "sfsync.calendars": 5,
     "sfsync.runtime": 6,
+    "sfsync.watch": 6,
     "sfsync.cli": 7,
     "tasks": 7,
     "celeryconfig": 7,
