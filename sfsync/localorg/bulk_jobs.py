@@ -346,6 +346,8 @@ class Jobs:
                     job.places.append(place)
                 job.read += EXTRACT_ROWS
         job.processed = job.rows
+        if org.faults.rules and org.faults.on_job("job_failed", job.object_name):
+            raise BatchRefused("InternalServerError : The job failed after some of its rows were read")
         if job.read >= len(job.extract):
             job.extract = None
             self.set_state(job, "JobComplete")

@@ -108,10 +108,10 @@ def results(session: OrgSession, job_id: str, locator: str, most: int) -> Result
     answer = session.stream(path, headers={"Accept": "text/csv"})
     kind = (answer.headers.get("Content-Type") or "").split(";")[0].strip().lower()
     announced = answer.headers.get("Sforce-NumberOfRecords")
-    following = answer.headers.get("Sforce-Locator") or ""
-    if kind != "text/csv" or announced is None:
+    following = answer.headers.get("Sforce-Locator")
+    if kind != "text/csv" or announced is None or following is None:
         answer.close()
-        raise OutcomeUnknown(f"Bulk results came as {kind or 'nothing'} without their count")
+        raise OutcomeUnknown(f"Bulk results came as {kind or 'nothing'} without their count, or whether more follow")
     rows = read_csv(session.pieces(answer))
     header = next(rows, [])
     if not header:
