@@ -194,6 +194,12 @@ class LeaseLost(StoreError):
     exit = Exit.BUSY
 
 
+class TurnOver(SfsyncError):
+    """The run had its share of a worker's time; what it did is kept, and it goes on behind the others."""
+
+    next = Next.RETRY_LATER
+
+
 class SafetyStop(SfsyncError):
     """Something looks so wrong that an operator confirms first: an empty org, a mass delete, too many writes."""
 

@@ -11,17 +11,15 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import structlog
-
 from sfsync import schedule
 from sfsync.audit import audit, pages_of
-from sfsync.calendar_source import YEARS_AHEAD, listed_holidays, source_name
+from sfsync.calendars import Calendars
 from sfsync.clock import Clock, SystemClock, token
 from sfsync.errors import (
     AccessDenied,
@@ -31,8 +29,9 @@ from sfsync.errors import (
     SettingsError,
     SfsyncError,
     StoreUnavailable,
+    TurnOver,
 )
-from sfsync.language import language
+from sfsync.logs import logger
 from sfsync.mapping import Client, Mappings, load_client, load_mappings, load_plans, standard_directory
 from sfsync.metadata import generate, zip_package
 from sfsync.mirror.compare import Certificate, Figures
@@ -46,24 +45,28 @@ from sfsync.org.session import OrgSession
 from sfsync.org.soql import query_path
 from sfsync.org.tokens import FileTokens, MemoryTokens, TokenStore
 from sfsync.org.writeback import write_back
-from sfsync.rules.calendar import calendar_of
 from sfsync.rules.evaluate import Contract
-from sfsync.rules.holiday_snapshot import publish
 from sfsync.settings import OrgSettings, Settings, load
 from sfsync.store.embedded import EmbeddedPostgres
+from sfsync.store.fleet import Fleet
 from sfsync.store.lease import Lease
 from sfsync.store.store import OrgRow, Store
 from sfsync.sync import Bounds, Preview, Report, preview, sync_org, take_in
 
-log = structlog.get_logger("runtime")
+log = logger("runtime")
 
 SERVICE_PERMISSION_SET = "sfsync_Service"
 """What the service's user is granted: exactly the mapped objects and fields."""
 
+TURN_SECONDS = 240
+"""A run that a worker does for longer than this goes to the end of the line, between two pages."""
+NUDGES_A_TICK = 500
+"""More orgs than this are not nudged at once; the next tick goes on with those that wait longest."""
+SCHEDULES = ("nightly", "between", "deadline", "rest")
+"""What can make an org due: a name of the tick table is one of these, a colon, and the org."""
+
 LONGEST_RETRY = timedelta(minutes=30)
 """An org that keeps failing is tried at least this often."""
-FIRST_YEAR = 2015
-"""Cases as old as this are judged with the holidays of their year."""
 FIRST_RETRY = timedelta(seconds=30)
 """Wait after the first failure; it doubles with each that follows."""
 
@@ -90,10 +93,19 @@ class Runtime:
         self.mappings = load_mappings(settings.mappings_dir)
         self.plans = load_plans(settings.mappings_dir)
         self._clients: dict[str, Client] = {}
-        self._contracts: dict[tuple[str, str], Contract] = {}
+        self.calendars = Calendars(store, self.plans)
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{token(4)}"
-        for name, org in settings.orgs.items():
-            store.add_org(self.client_name(name), name, role=org.role, organization_id=_long(org.organization_id))
+        self.fleet = Fleet(store)
+        self._add_orgs()
+
+    def _add_orgs(self) -> None:
+        """Leave every org of the settings in the store; those that are there as they should be cost nothing."""
+        known = {(row.client, row.org): (row.role, row.organization_id) for row in self.store.orgs()}
+        for name, org in self.settings.orgs.items():
+            pin = _long(org.organization_id)
+            role, pinned = known.get((self.client_name(name), name), (None, None))
+            if role != org.role or pin not in (None, pinned):
+                self.store.add_org(self.client_name(name), name, role=org.role, organization_id=pin)
 
     @classmethod
     def open(cls, settings: Settings | None = None, clock: Clock | None = None) -> Runtime:
@@ -171,44 +183,7 @@ class Runtime:
 
     def contract(self, name: str) -> Contract:
         """Return what a client was promised, on the published holidays of its calendar (CAL-6)."""
-        terms = self.client(name).terms
-        days = self._holidays(name)
-        fingerprint = repr(sorted(days))
-        if (name, fingerprint) not in self._contracts:
-            covers = {
-                cover_name: calendar_of(
-                    cover,
-                    terms.time_zone,
-                    holidays=days if cover.holidays else None,
-                    half_days=terms.holidays.half_days if cover.holidays else None,
-                    confirmed_through_year=terms.holidays.confirmed_through_year,
-                )
-                for cover_name, cover in self.plans.covers.items()
-            }
-            self._contracts[name, fingerprint] = Contract(terms, self.plans, covers, language(terms.languages[0]))
-        return self._contracts[name, fingerprint]
-
-    def _holidays(self, name: str) -> dict[date, str]:
-        """Return the published holidays; a year that nobody published yet is taken from the library once (CAL-6)."""
-        choice = self.client(name).terms.holidays
-        now = self.clock.now()
-        published = self.store.snapshots(name)
-        for year in range(FIRST_YEAR, now.year + YEARS_AHEAD + 1):
-            if year not in published:
-                fresh = publish(
-                    choice,
-                    listed_holidays(choice, [year]),
-                    first_year=year,
-                    last_year=year,
-                    version=1,
-                    source=source_name(choice),
-                    published_at=now,
-                )
-                self.store.publish_snapshot(
-                    name, year, fresh.days, source=fresh.source, digest=fresh.fingerprint, now=now
-                )
-                published[year] = dict(fresh.days)
-        return {day: label for days in published.values() for day, label in days.items()}
+        return self.calendars.contract(self.client(name), self.clock.now())
 
     def session(self, org: str) -> OrgSession:
         """Return the way to an org, not logged in yet; the organisation that was pinned is demanded.
@@ -272,11 +247,13 @@ class Runtime:
         confirmed: bool = False,
         agreed: Plan | None = None,
         step: Callable[[str], None] = lambda _: None,
+        turn_seconds: float | None = None,
     ) -> Report:
         """Run the line over one org and return what was done; with a plan that was ``agreed``, exactly that.
 
         Raises LeaseLost while another run holds the org, AccessDenied while it is paused, and what the
-        stages raise; an error that asks for it pauses the org. The run is on record either way.
+        stages raise; an error that asks for it pauses the org. With ``turn_seconds`` a run that is still
+        reading after so long raises TurnOver; what it read is kept. The run is on record either way.
         """
         name = self.client_name(org)
         settings, client = self.org(org), self.client(name)
@@ -285,6 +262,11 @@ class Runtime:
             raise AccessDenied(f"org {org} is paused: {row.reason}", advice=f"sfsync org resume {org}")
         with self._held(name, org) as lease, closing(self.session(org)) as session:
             run = self.store.begin_run(name, org, self.clock.now())
+            began = self.clock.monotonic()
+
+            def said(result: str, **more: Any) -> None:
+                took = round((self.clock.monotonic() - began) * 1000)
+                log.info("run ended", run=run, org=org, result=result, ms=took, **more)
 
             def stage(what: str) -> None:
                 self._renew(lease)
@@ -294,7 +276,7 @@ class Runtime:
             try:
                 self.store.pin(name, org, session.organization_id)
                 report = sync_org(
-                    Reach(session, lambda: self._renew(lease), self.clock, self.settings.store.lease_seconds / 3),
+                    self._reach(session, lease, turn_seconds),
                     self.store.room(name, org, client.mappings, lease),
                     client.mappings,
                     self.contract(name),
@@ -304,13 +286,24 @@ class Runtime:
                     step=stage,
                 )
             except LeaseLost:
+                said("lease lost")
+                raise
+            except TurnOver:
+                self.fleet.give_way(name, run, self.clock.now())
+                said("turn over", api_calls=session.calls.api)
                 raise
             except SfsyncError as bad:
                 self.store.end_run(name, run, self.clock.now(), error=str(bad))
+                said("failed", error=type(bad).__name__, code=getattr(bad, "code", ""), next=bad.next.value)
                 if bad.next is Next.PAUSE_ORG:
                     self.store.pause(name, org, str(bad))
                 raise
+            except Exception as bug:  # its words may hold a record's, so they are not kept
+                self.store.end_run(name, run, self.clock.now(), error=f"unexpected {type(bug).__name__}")
+                said("failed", error=type(bug).__name__)
+                raise
             self.store.end_run(name, run, self.clock.now(), counts=counts(report))
+            said("done", api_calls=report.calls)
             if confirmed and row.state == "paused":
                 self.store.resume(name, org)
             usage = session.budget.usage
@@ -325,6 +318,10 @@ class Runtime:
             )
             return report
 
+    def _reach(self, session: OrgSession, lease: Lease, turn_seconds: float | None = None) -> Reach:
+        renew_after = self.settings.store.lease_seconds / 3
+        return Reach(session, lambda: self._renew(lease), self.clock, renew_after, turn_seconds)
+
     def plan(self, org: str) -> Preview:
         """Return what ``sync`` would do now; nothing is changed, neither here nor in the org.
 
@@ -334,7 +331,7 @@ class Runtime:
         settings, client = self.org(org), self.client(name)
         with self._held(name, org) as lease, closing(self.session(org)) as session:
             self.store.pin(name, org, session.organization_id)
-            reach = Reach(session, lambda: self._renew(lease), self.clock, self.settings.store.lease_seconds / 3)
+            reach = self._reach(session, lease)
             with self.store.rehearse(name, org, client.mappings) as room:
                 return preview(
                     reach,
@@ -354,7 +351,7 @@ class Runtime:
         settings, client = self.org(org), self.client(name)
         with self._held(name, org) as lease, closing(self.session(org)) as session:
             self.store.pin(name, org, session.organization_id)
-            reach = Reach(session, lambda: self._renew(lease), self.clock, self.settings.store.lease_seconds / 3)
+            reach = self._reach(session, lease)
             room = self.store.room(name, org, client.mappings, lease)
             bookmarks = room.bookmarks()
             ids = Ids(reach.organization_id)
@@ -386,66 +383,100 @@ class Runtime:
 
     # --- what is due ----------------------------------------------------------------------------
 
-    def due(self) -> list[str]:
-        """Write down every grid point that has passed and return the orgs that owe a run, longest first."""
+    def due(self, limit: int = NUDGES_A_TICK) -> list[str]:
+        """Write down every grid point that has passed; return at most ``limit`` orgs that owe a run, longest first."""
         now = self.clock.now()
-        for org, settings in self.settings.orgs.items():
-            zone = self.client(self.client_name(org)).terms.time_zone
-            for point in (
-                schedule.nightly(f"nightly:{org}", settings.nightly, zone, now),
-                schedule.every(
-                    f"between:{org}", settings.every_minutes, now, schedule.spread(org, settings.every_minutes * 60)
-                ),
-            ):
-                self.store.write_tick(point.name, point.due_at)
+        self.fleet.beat(now)
+        self.fleet.write_ticks((point.name, point.due_at) for org in self.settings.orgs for point in self._points(org))
         owing = dict.fromkeys(name.partition(":")[2] for name in self.store.due_ticks())
         states = {row.org: row for row in self.store.orgs()}
-        return [org for org in owing if org in states and self._may_run(states[org], now)]
+        due: list[str] = []
+        for org in owing:
+            if len(due) == limit:
+                break
+            if org in states and self._may_run(states[org], now):
+                due.append(org)
+        return due
+
+    def _points(self, org: str) -> Iterator[schedule.Due]:
+        """Yield the newest grid points of an org; an org whose client's file is wrong has none and stops nobody."""
+        settings, now = self.settings.orgs[org], self.clock.now()
+        try:
+            zone = self.client(self.client_name(org)).terms.time_zone
+        except SfsyncError as bad:
+            log.warning("org left out", org=org, error=type(bad).__name__)
+            return
+        yield schedule.nightly(f"nightly:{org}", settings.nightly, zone, now)
+        offset = schedule.spread(org, settings.every_minutes * 60)
+        yield schedule.every(f"between:{org}", settings.every_minutes, now, offset)
 
     def _may_run(self, row: OrgRow, now: datetime) -> bool:
         """An org that is paused, being worked on, or waiting after failures is left alone."""
         if row.org not in self.settings.orgs or row.state == "paused" or row.holder is not None:
             return False
+        runs = self.store.runs(row.client, row.org, limit=9)
+        if runs and runs[0].state == "running":  # nobody holds the org, so its worker died
+            runs = [replace(runs[0], state="lost", ended_at=runs[0].started_at), *runs[1:]]
+        if runs and runs[0].state == "lost" and (len(runs) == 1 or runs[1].state not in ("failed", "lost")):
+            return True  # one death is taken over at once; an org that kills its workers waits like one that fails
         wait = timedelta(0)
-        for run in self.store.runs(row.client, row.org, limit=8):
-            if run.state != "failed":
+        for run in runs:
+            if run.state not in ("failed", "lost"):
                 break
             wait = min(LONGEST_RETRY, wait * 2 if wait else FIRST_RETRY)
-        newest = self.store.runs(row.client, row.org, limit=1)
-        return not newest or not wait or (newest[0].ended_at or now) + wait <= now
+        return not wait or (runs[0].ended_at or now) + wait <= now
 
-    def sync_if_due(self, org: str) -> Report | None:
-        """Sync ``org`` if it owes a run and nobody is at it; one run answers every grid point that was missed."""
-        owed = {name: at for name, at in self.store.due_ticks().items() if name.partition(":")[2] == org}
-        if not owed or not self._may_run(self._row(org), self.clock.now()):
+    def sync_if_due(self, org: str, turn_seconds: float | None = TURN_SECONDS) -> Report | None:
+        """Sync ``org`` if it owes a run and nobody is at it; one run answers every grid point that was missed.
+
+        A run whose turn is over has answered them too, and owes the rest from now on, behind all others.
+        """
+        now = self.clock.now()
+        owed = self.fleet.owed([f"{name}:{org}" for name in SCHEDULES], now)
+        if not owed or org not in self.settings.orgs or not self._may_run(self._row(org), now):
             return None
+        report = None
         try:
-            report = self.sync(org)
+            report = self.sync(org, turn_seconds=turn_seconds)
         except LeaseLost:
             return None
+        except TurnOver:
+            now = self.clock.now()
+            owed.pop(f"rest:{org}", None)
+            self.fleet.put_off(f"rest:{org}", now)
         for name, at in owed.items():
             self.store.finish_ticks(name, at, self.clock.now())
         return report
 
     def sweep(self) -> list[str]:
-        """Make every org due whose client has a deadline that has come; return them."""
+        """Make every org due whose client has a deadline that has come; return those that may run."""
         now = self.clock.now()
         clients = set(self.store.due_clients(now))
         orgs = [org for org in self.settings.orgs if self.client_name(org) in clients]
-        for org in orgs:
-            self.store.write_tick(f"deadline:{org}", now.replace(second=0))
-        return orgs
+        if not orgs:
+            return []
+        self.fleet.write_ticks((f"deadline:{org}", now.replace(second=0)) for org in orgs)
+        states = {row.org: row for row in self.store.orgs()}
+        return [org for org in orgs if org in states and self._may_run(states[org], now)]
 
 
 class Reach:
     """An org as the line sees it: a session, with the lease renewed while the work goes on."""
 
-    def __init__(self, session: OrgSession, renew: Callable[[], None], clock: Clock, renew_after: float) -> None:
+    def __init__(
+        self,
+        session: OrgSession,
+        renew: Callable[[], None],
+        clock: Clock,
+        renew_after: float,
+        turn_seconds: float | None = None,
+    ) -> None:
         self._session = session
         self._renew = renew
         self._clock = clock
         self._renew_after = renew_after
         self._renewed_at = clock.monotonic()
+        self._ends_at = None if turn_seconds is None else self._renewed_at + turn_seconds
         self._checked: Preflight | None = None
         self._mapped: tuple[Mappings, Ids] | None = None
         self.name = session.name
@@ -485,7 +516,12 @@ class Reach:
     def pages(self, mappings: Mappings, bookmarks: Mapping[str, Bookmark], ids: Ids) -> Iterable[Page]:
         """Yield what changed, after ``check``."""
         assert self._checked is not None
-        return self._beating(extract(self._session, mappings, bookmarks, ids, self._checked))
+        for page in self._beating(extract(self._session, mappings, bookmarks, ids, self._checked)):
+            yield page
+            # Only where the next turn goes on behind this page, which is committed: so each turn gets further.
+            over = self._ends_at is not None and self._clock.monotonic() > self._ends_at
+            if over and page.bookmark.checkpoint:
+                raise TurnOver(f"org {self.name}: the run had its turn and goes on behind the others")
 
     def write(self, mappings: Mappings, changes: tuple[Change, ...]) -> Iterable[Outcome]:
         """Carry out ``changes``: one outcome each."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import structlog
 from celery import Celery, Task, signals
 
+from sfsync import logs
 from sfsync.errors import Next, SfsyncError
 from sfsync.runtime import Runtime
+from sfsync.settings import load
 
-log = structlog.get_logger("tasks")
+log = logs.logger("tasks")
 
 app = Celery("sfsync")
 app.config_from_object("celeryconfig")
@@ -43,7 +44,14 @@ class Nudge(Task):  # type: ignore[misc]  # celery has no types
     ) -> None:
         """Log the failure by its class; what is due stays due in the store."""
         nature = exc.next.value if isinstance(exc, SfsyncError) else Next.STOP.value
-        log.error("task failed", task=self.name, args=list(args), next=nature, error=type(exc).__name__)
+        org = args[0] if args else ""
+        log.error("task failed", task=self.name, task_id=task_id, org=org, next=nature, error=type(exc).__name__)
+
+
+@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+def _log(**_: Any) -> None:
+    """Write what Celery says the way we write, in workers and beat alike."""
+    logs.configure(load().log_level)
 
 
 @signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]

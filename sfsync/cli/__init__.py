@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "packs": ("sfsync.cli.packs:packs", "Prepaid packs: buy, extend, quote, ledger."),
     "cases": ("sfsync.cli.cases:cases", "Cases and what the rules say of them."),
     "sla": ("sfsync.cli.sla:sla", "Due times, why they are due, and what came in time."),
+    "calendar": ("sfsync.cli.calendar:calendar", "Holidays as published, and what a newer list would change."),
     "summary": ("sfsync.cli.summary:summary", "Weekly summaries as issued."),
     "audit": ("sfsync.cli.audit:audit", "Proof that an org and the store are equal."),
     "quarantine": ("sfsync.cli.quarantine:quarantine", "Records that an org refused."),
@@ -37,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "db": ("sfsync.cli.db:db", "The store's schema."),
     "worker": ("sfsync.cli.work:worker", "Run a Celery worker."),
     "beat": ("sfsync.cli.work:beat", "Run the heartbeat that asks what is due."),
+    "serve": ("sfsync.cli.serve:serve", "Health, readiness, status and metrics over HTTP."),
     "localorg": ("sfsync.cli.localorg:localorg", "A Salesforce org in a box."),
     "completion": ("sfsync.cli.meta:completion", "Print the completion script of a shell."),
     "exit-codes": ("sfsync.cli.meta:exit_codes", "What each exit code means."),
@@ -88,9 +90,9 @@ def root(ctx: click.Context, config: str | None, quiet: bool, verbose: bool, tra
     ctx.obj = config
     ctx.meta["sfsync.quiet"] = quiet
     if verbose:
-        import logging
+        from sfsync.logs import configure
 
-        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+        configure("INFO")
 
 
 def main() -> None:

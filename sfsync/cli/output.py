@@ -45,7 +45,12 @@ def plain(value: Any) -> Any:
 
 def emit(data: Mapping[str, Any]) -> None:
     """Print ``data`` as one JSON object with its schema version."""
-    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **plain(data)}, ensure_ascii=False))
+    click.echo(encode(data))
+
+
+def encode(data: Mapping[str, Any]) -> str:
+    """Return ``data`` as one JSON object with its schema version."""
+    return json.dumps({"schema_version": SCHEMA_VERSION, **plain(data)}, ensure_ascii=False)
 
 
 def show(

@@ -187,14 +187,18 @@ def runtime() -> Iterator[Opened]:
 
 
 @contextmanager
-def store() -> Iterator[Store]:
-    """Open the store whatever its schema is; an embedded server is started where no URL is configured."""
+def store(url: str | None = None) -> Iterator[Store]:
+    """Open the store whatever its schema is; an embedded server is started where no URL is configured.
+
+    ``url`` is another user's way to it.
+    """
     from sfsync.store.embedded import EmbeddedPostgres
     from sfsync.store.store import Store
 
     found = settings()
-    server = EmbeddedPostgres(found.data_dir).open() if found.store.url is None else None
-    opened = Store(server.url if server else found.store.url or "", service_role=found.store.service_role)
+    known = url or found.store.url
+    server = EmbeddedPostgres(found.data_dir).open() if known is None else None
+    opened = Store(server.url if server else known or "", service_role=found.store.service_role)
     try:
         yield opened
     finally:

@@ -20,11 +20,11 @@ from sfsync.cli.rooms import Opened, runtime
 def status(as_json: bool) -> None:
     """Show each org's balance, last and next sync, what is at risk and what waits."""
     with runtime() as opened:
-        rows = [_row(opened, name) for name in opened.orgs(())]
-        current = opened.now
+        seen = overview(opened)
     if as_json:
-        emit({"at": current, "orgs": rows})
+        emit(seen)
         return
+    rows, current = seen["orgs"], seen["at"]
     columns = (
         "Org", "Plan", "Last sync", "Next", "Hours left", "Free", "Open", "At risk", "Breached", "To decide",
         "Quarantine", "State",
@@ -43,6 +43,11 @@ def status(as_json: bool) -> None:
     )  # fmt: skip
     wrong = [r for r in rows if r["state"] != "active" or r["quarantined"] or r["error"]]
     talk(f"{len(rows)} org(s), {len(wrong)} need(s) a look" if wrong else f"{len(rows)} org(s), all well")
+
+
+def overview(opened: Opened) -> dict[str, Any]:
+    """Return every org's figures, as ``--json`` prints them."""
+    return {"at": opened.now, "orgs": [_row(opened, name) for name in opened.orgs(())]}
 
 
 def _row(opened: Opened, name: str) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def figures(desk: Desk, queue: Callable[[], Mapping[str, int]] = depths) -> dict
     found = {}
     for family in text_string_to_metric_families(watch.page().decode()):
         for sample in family.samples:
-            found[(sample.name, *sample.labels.values())] = sample.value
+            labels = [sample.labels[name] for name in METRICS[sample.name][1]]
+            found[(sample.name, *labels)] = sample.value
     return found
 
 
