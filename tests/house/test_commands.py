@@ -14,6 +14,7 @@ def commands() -> Iterator[tuple[str, Any]]:
     if importlib.util.find_spec("sfsync.cli") is None:
         return
     import click
+
     from sfsync.cli import main
 
     def walk(name: str, command: Any, context: click.Context) -> Iterator[tuple[str, Any]]:
