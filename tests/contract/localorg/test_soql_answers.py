@@ -468,7 +468,7 @@ def test_the_next_rows_behind_a_stamp_and_id_are_found_by_index() -> None:
     where = f"(SystemModstamp > {stamp_at} OR (SystemModstamp = {stamp_at} AND Id > '500AA0000000001'))"
     plan = soql.compile_soql(f"SELECT Id FROM Case WHERE {where} ORDER BY SystemModstamp, Id LIMIT 10", made.view)
     steps = made.storage.db.execute(f"EXPLAIN QUERY PLAN {plan.rows_sql()}", plan.parameters).fetchall()
-    assert [step[3] for step in steps] == ['SEARCH q_a0 USING INDEX Case stamp (SystemModstamp>?)']
+    assert [step[3] for step in steps] == ["SEARCH q_a0 USING INDEX Case stamp (SystemModstamp>?)"]
 
 
 # Pages and permissions

@@ -171,7 +171,9 @@ def test_a_long_list_and_a_long_chain_of_conditions_are_answered(world: World) -
 
 
 def test_nesting_beyond_bounds_is_refused_and_not_a_fault(world: World) -> None:
-    assert refusal(world, f"SELECT Id FROM Case WHERE {'(' * 5000}Id = null{')' * 5000}").code == "QUERY_TOO_COMPLICATED"
+    assert (
+        refusal(world, f"SELECT Id FROM Case WHERE {'(' * 5000}Id = null{')' * 5000}").code == "QUERY_TOO_COMPLICATED"
+    )
     assert refusal(world, f"SELECT Id FROM Case WHERE {'NOT ' * 5000}Id = null").code == "QUERY_TOO_COMPLICATED"
     assert refusal(world, f"SELECT {'FORMAT(' * 5000}Id FROM Case").code == "QUERY_TOO_COMPLICATED"
 
