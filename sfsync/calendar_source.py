@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from importlib.metadata import version
 
-import holidays
-
 from sfsync.errors import PolicyError
 from sfsync.policy import HolidayChoice
 from sfsync.rules.holiday_snapshot import DayChange, HolidaySnapshot, differences, publish
@@ -27,6 +25,8 @@ def listed_holidays(choice: HolidayChoice, years: Iterable[int]) -> dict[date, s
     """
     if choice.country is None:
         return {}
+    import holidays  # a twentieth of a second, paid at publication only
+
     try:
         found = holidays.country_holidays(
             choice.country, subdiv=choice.subdivision, years=list(years), categories=choice.categories
@@ -41,6 +41,7 @@ def source_name(choice: HolidayChoice) -> str:
     """Return what a snapshot notes as its source: package, version, country, subdivision, categories."""
     if choice.country is None:
         return "none"
+
     where = choice.country if choice.subdivision is None else f"{choice.country}-{choice.subdivision}"
     return f"holidays {version('holidays')} {where} {'/'.join(choice.categories)}"
 

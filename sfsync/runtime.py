@@ -99,13 +99,11 @@ class Runtime:
         self._add_orgs()
 
     def _add_orgs(self) -> None:
-        """Leave every org of the settings in the store; those that are there as they should be cost nothing."""
-        known = {(row.client, row.org): (row.role, row.organization_id) for row in self.store.orgs()}
+        """Leave every org of the settings in the store; a pin in the settings is compared when the org is reached."""
+        known = {(row.client, row.org): row.role for row in self.store.orgs()}
         for name, org in self.settings.orgs.items():
-            pin = _long(org.organization_id)
-            role, pinned = known.get((self.client_name(name), name), (None, None))
-            if role != org.role or pin not in (None, pinned):
-                self.store.add_org(self.client_name(name), name, role=org.role, organization_id=pin)
+            if known.get((self.client_name(name), name)) != org.role:
+                self.store.add_org(self.client_name(name), name, role=org.role)
 
     @classmethod
     def open(cls, settings: Settings | None = None, clock: Clock | None = None) -> Runtime:
@@ -538,9 +536,3 @@ class Reach:
 def counts(report: Report) -> dict[str, Any]:
     """Return the numbers of a report, as a run keeps them."""
     return {name: value for name, value in asdict(report).items() if name not in ("org", "details")}
-
-
-def _long(organization_id: str | None) -> str | None:
-    from sfsync.mirror.translate import long_id
-
-    return long_id(organization_id) if organization_id else None

@@ -6,17 +6,16 @@ May not know any data. It keeps one law: an upgrade is one transaction; whoever 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from sfsync.errors import StoreRefused
 from sfsync.store.protection import statements
 from sfsync.store.tables import metadata
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 LOCK = 7_317_102_201
 """Any number that nobody else locks: two upgrades never run at once."""
@@ -24,6 +23,8 @@ LOCK = 7_317_102_201
 
 def config(connection: Connection | None = None) -> Config:
     """Return alembic's configuration, with the migrations of this package."""
+    from alembic.config import Config
+
     made = Config(attributes={"connection": connection})
     made.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     made.set_main_option("file_template", "%%(rev)s_%%(slug)s")
@@ -38,8 +39,9 @@ def head() -> str:
 
 
 def current(connection: Connection) -> str | None:
-    """Return the step this database is at; None for an empty one."""
-    return MigrationContext.configure(connection).get_current_revision()
+    """Return the step this database is at; None for an empty one. Asked at every start, so without alembic."""
+    there = connection.scalar(text("SELECT to_regclass('alembic_version') IS NOT NULL"))
+    return connection.scalar(text("SELECT version_num FROM alembic_version")) if there else None
 
 
 def upgrade(connection: Connection, role: str) -> None:
@@ -51,6 +53,8 @@ def upgrade(connection: Connection, role: str) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     ensure_role(connection, role)
     if current(connection) != head():
+        from alembic import command
+
         command.upgrade(config(connection), "head")
     for statement in statements(role):
         connection.execute(text(statement.replace(":", "\\:")))
@@ -89,15 +93,21 @@ def _ask_an_administrator(role: str, why: str) -> StoreRefused:
 
 def differences(connection: Connection) -> list[str]:
     """Return how the database differs from the tables of the code, one sentence each."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
     context = MigrationContext.configure(connection, opts={"compare_type": True})
     return [str(found) for found in compare_metadata(context, metadata)]
 
 
 def newest() -> str | None:
-    """Return the name of the newest step; None before there is one."""
-    return ScriptDirectory.from_config(config()).get_current_head()
+    """Return the name of the newest step; None before there is one. Steps are numbered and follow each other."""
+    steps = sorted(path.name[:4] for path in (Path(__file__).parent / "migrations" / "versions").glob("[0-9]*.py"))
+    return steps[-1] if steps else None
 
 
 def write_step(connection: Connection, message: str) -> None:
     """Write a new migration module from the differences between an up-to-date database and the tables of the code."""
+    from alembic import command
+
     command.revision(config(connection), message, rev_id=f"{int(newest() or 0) + 1:04d}", autogenerate=True)
