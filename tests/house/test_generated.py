@@ -38,8 +38,8 @@ def coverage() -> dict[str, str]:
 
 
 GENERATORS: dict[str, tuple[Callable[[], dict[str, str]], str]] = {
-    "mappings/mapping.schema.json": (editor_schema, "sfsync mapping generate"),
-    "docs/fields.md": (field_docs, "sfsync mapping generate"),
+    "mappings/mapping.schema.json": (editor_schema, "sfsync metadata generate"),
+    "docs/fields.md": (field_docs, "sfsync metadata generate"),
     "mappings/salesforce/": (salesforce_source, "sfsync metadata generate"),
     "docs/localorg.md": (coverage, "sfsync localorg coverage"),
 }
