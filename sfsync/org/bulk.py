@@ -38,6 +38,10 @@ class JobFailed(OrgBusy):
     """A Bulk job did not run to its end; what it committed stays committed."""
 
 
+class JobStuck(JobFailed):
+    """A Bulk job did not end in time; another one would hardly do better now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A Bulk job as the org last showed it."""
@@ -71,7 +75,7 @@ def start_query(session: OrgSession, statement: str) -> Job:
 def wait_for(session: OrgSession, kind: str, job_id: str, seconds: float) -> Job:
     """Return job ``job_id`` (of ``jobs/<kind>``) once it has ended; each look is 1 API call.
 
-    Looks first after ``seconds``, when it may be done, then at growing intervals. Raises JobFailed if it is stuck.
+    Looks first after ``seconds``, when it may be done, then at growing intervals. Raises JobStuck if it does not end.
     """
     until = session.clock.monotonic() + GIVE_UP_SECONDS + 10 * max(0.0, seconds)
     pause = seconds
@@ -83,7 +87,7 @@ def wait_for(session: OrgSession, kind: str, job_id: str, seconds: float) -> Job
             return job
         if session.clock.monotonic() > until:
             _abandon(session, kind, job)
-            raise JobFailed(f"Bulk job {job_id} is stuck in {job.state}", advice="look at it in the org")
+            raise JobStuck(f"Bulk job {job_id} is stuck in {job.state}", advice="look at it in the org")
         pause = max(SHORTEST_LOOK, pause * 1.5)
 
 

@@ -156,4 +156,7 @@ class Load:
 
 
 def _worth_another(bad: OrgError) -> bool:
+    """Return whether another job may do better; where one hung for half an hour, pages are the shorter way."""
+    if isinstance(bad, bulk.JobStuck):
+        return False
     return isinstance(bad, bulk.JobFailed | OutcomeUnknown) or bad.code.upper() in _GONE

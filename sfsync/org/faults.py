@@ -60,7 +60,7 @@ NEVER, SOON, LATER, SMALLER = Repeat.NEVER, Repeat.SOON, Repeat.LATER, Repeat.SM
 
 RULES: dict[str, Rule] = _rules(
     # The way to the org
-    ("INVALID_SESSION_ID", SessionExpired, NEVER, "log in again"),
+    ("INVALID_SESSION_ID INVALID_AUTH_HEADER INVALID_JWT_FORMAT", SessionExpired, NEVER, "log in again"),
     ("SERVER_UNAVAILABLE", OrgUnavailable, SOON, "the org is busy or in maintenance; nothing to do but wait"),
     ("UNKNOWN_EXCEPTION", OrgUnavailable, SOON, "Salesforce failed inside; tell its support the ErrorId if it lasts"),
     ("REQUEST_RUNNING_TOO_LONG QUERY_TIMEOUT", OrgBusy, SMALLER, "ask for less at a time"),
@@ -151,6 +151,8 @@ RULES: dict[str, Rule] = _rules(
 
 CONCURRENT = "concurrent"
 LOCKED_INSIDE = re.compile(r"UNABLE_TO_LOCK_ROW|Too many SOQL|CPU time limit|LimitException", re.IGNORECASE)
+TOKEN_REFUSED = frozenset(("INVALID_SESSION_ID", "InvalidSessionId", "INVALID_AUTH_HEADER", "INVALID_JWT_FORMAT"))
+"""Codes of a 401 that another token may mend."""
 NOT_EXPIRY = ("not valid for use with the rest api", "not attached to agent")
 MISSING_PARENT = re.compile(r"foreign key external id", re.IGNORECASE)
 
@@ -232,7 +234,7 @@ def error_of(status: int, body: Any, shown: str = "") -> OrgError:
             return AccessDenied(f"HTTP {status}: {what}", advice="check the connection of this org")
         return OutcomeUnknown(f"HTTP {status} without a readable answer: {what}", advice="is the org in maintenance?")
     if status == 401:
-        if fault.code == "INVALID_SESSION_ID" and not any(m in fault.message.lower() for m in NOT_EXPIRY):
+        if fault.code in TOKEN_REFUSED and not any(m in fault.message.lower() for m in NOT_EXPIRY):
             return SessionExpired(fault.message, code=fault.code, advice=fault.rule.advice)
         return AccessDenied(
             f"{fault.code}: {fault.message}", code=fault.code, advice="check the app and the user of this org"
@@ -264,6 +266,9 @@ _LOGIN: tuple[tuple[str, str, type[OrgError], str], ...] = (
 
 def login_error(status: int, body: Any, shown: str = "") -> OrgError:
     """Return the error for a refusal of the token endpoint, which answers with an object and not an array."""
+    fault = None if isinstance(body, Mapping) else fault_of(body)
+    if fault is not None and fault.code in RULES:
+        return fault.error()
     if not isinstance(body, Mapping) or not isinstance(body.get("error"), str):
         what = " ".join(shown.split())[:160] or "an empty body"
         return OrgUnavailable(f"login: HTTP {status} without a readable answer: {what}")

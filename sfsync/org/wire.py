@@ -195,7 +195,7 @@ def _session_expired(answer: requests.Response) -> bool:
     fault = faults.fault_of(json_or_none(answer.content))
     return (
         fault is not None
-        and fault.code in ("INVALID_SESSION_ID", "InvalidSessionId")
+        and fault.code in faults.TOKEN_REFUSED
         and not any(words in fault.message.lower() for words in faults.NOT_EXPIRY)
     )
 

@@ -65,6 +65,16 @@ def write_back(
     yield from work.run()
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What an ended Bulk job says about its rows."""
+
+    failed: list[dict[str, str]]
+    succeeded: list[dict[str, str]]
+    rest_is_done: bool
+    """Every row of which nothing is said went through."""
+
+
 @dataclass(slots=True)
 class _Work:
     """One write-back."""
@@ -277,51 +287,60 @@ class _Work:
     # --- Bulk ---------------------------------------------------------------------------------------
 
     def _by_bulk(self, rows: list[Row]) -> Iterator[Outcome]:
-        """Carry out rows of one object and operation by a Bulk job; what it leaves over goes by composite."""
+        """Carry out rows of one object and operation by a Bulk job; what it leaves over goes by composite.
+
+        Every result file is read before anything is concluded: a file that cannot be had leaves all rows undecided.
+        """
         if self._may_not_send():
             yield from map(self._unsent, rows)
             return
         header, cells, named_by = transport.csv_of(rows, self.mappings)
         first = rows[0]
         operation = "upsert" if first.creates else "update"
+        key_field = first.mapping.key if first.creates else None
+        files: _Files | None = None
         try:
             content = bulk.write_csv(header, cells)
-            key_field = first.mapping.key if first.creates else None
             started = bulk.start_ingest(self.session, first.change.object, operation, key_field, content)
             job = bulk.wait_for(self.session, "ingest", started.id, len(rows) / bulk.WRITTEN_A_SECOND)
-            yield from self._bulk_results(rows, job, named_by)
+            files = self._files(rows, job)
         except OrgUnavailable as bad:
             log.warning("%s: Bulk job lost: %s; its rows go by composite", self.session.name, bad)
-            yield from self._by_composite(rows)
         except OrgBusy as bad:
-            self._stop(bad, [Chunk(rows)])
-            yield from map(self._unsent, rows)
+            if not isinstance(bad, bulk.JobFailed):
+                self._stop(bad, [Chunk(rows)])
         except OrgError as bad:
             log.warning("%s: Bulk refused: %s; its rows go by composite", self.session.name, bad)
+        if files is None:
             yield from self._by_composite(rows)
+        else:
+            yield from self._bulk_results(rows, files, named_by)
 
-    def _bulk_results(self, rows: list[Row], job: bulk.Job, named_by: str) -> Iterator[Outcome]:
-        """Match results to rows by the record's name; rows that no result names are sent again."""
-        open_rows = {(r.change.key if r.creates else str(r.change.sf_id)): r for r in rows}
+    def _files(self, rows: Sequence[Row], job: bulk.Job) -> _Files:
+        """Read what an ended job says about its rows, as few files as decide each row."""
         complete = job.state == "JobComplete" and job.processed == len(rows)
         failed: list[dict[str, str]] = []
         if job.failed or not complete:
             failed = bulk.rows_of_result(self.session, job.id, "failedResults")
-        outcomes: list[Outcome] = []
-        for cells in failed:
-            row = open_rows.pop(cells.get(named_by, ""), None)
-            if row is not None:
-                outcomes += self._fault(row, fault_of_cell(cells.get("sf__Error", "")))
-        if rows[0].creates or not complete or len(failed) != job.failed:
-            for cells in bulk.rows_of_result(self.session, job.id, "successfulResults"):
-                row = open_rows.pop(cells.get(named_by, ""), None)
-                if row is not None:
-                    created = cells.get("sf__Created", "").lower() == "true"
-                    outcomes.append(self._done(row, cells.get("sf__Id"), created=created))
-        elif complete:
-            outcomes += [self._done(row, None, created=False) for row in open_rows.values()]
-            open_rows = {}
-        yield from outcomes
-        if open_rows:
-            log.warning("%s: %d rows without a result go by composite", self.session.name, len(open_rows))
-            yield from self._by_composite(list(open_rows.values()))
+        told_apart = complete and len(failed) == job.failed
+        if told_apart and not rows[0].creates:
+            return _Files(failed, [], rest_is_done=True)
+        return _Files(failed, bulk.rows_of_result(self.session, job.id, "successfulResults"), rest_is_done=False)
+
+    def _bulk_results(self, rows: Sequence[Row], files: _Files, named_by: str) -> Iterator[Outcome]:
+        """Match results to rows by the record's name; rows that no result names are sent again."""
+        open_rows = {(r.change.key if r.creates else str(r.change.sf_id)): r for r in rows}
+        for cells in files.failed:
+            if (row := open_rows.pop(cells.get(named_by, ""), None)) is not None:
+                yield from self._fault(row, fault_of_cell(cells.get("sf__Error", "")))
+        for cells in files.succeeded:
+            if (row := open_rows.pop(cells.get(named_by, ""), None)) is not None:
+                created = cells.get("sf__Created", "").lower() == "true"
+                yield self._done(row, cells.get("sf__Id"), created=created)
+        rest = list(open_rows.values())
+        if files.rest_is_done:
+            for row in rest:
+                yield self._done(row, None, created=False)
+        elif rest:
+            log.warning("%s: %d rows without a result go by composite", self.session.name, len(rest))
+            yield from self._by_composite(rest)
