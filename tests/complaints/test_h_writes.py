@@ -1,0 +1,156 @@
+"""Complaints 60 to 63: twins, ids without a row, writes that changed nothing, and rows that failed in silence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import requests
+
+from sfsync.localorg.faults import Faults
+from sfsync.mirror.plan import Change, Result
+from tests.complaints.scene import (
+    ACCOUNT,
+    CASE,
+    ENTRY,
+    HOUR,
+    LINE,
+    PACK,
+    answered,
+    between,
+    between_stage,
+    equal,
+    quiet,
+)
+from tests.contract.org.reached import Reached
+from tests.e2e.stage import Stage
+
+
+def packs(count: int) -> list[Change]:
+    return [Change(PACK, f"pk:{n:05d}", None, {"plan": "Pro", "bought_minutes": "8.00"}) for n in range(count)]
+
+
+@pytest.fixture
+def ready(reached: Reached) -> Reached:
+    """An org that was read once."""
+    reached.sync()
+    reached.later(HOUR)
+    return reached
+
+
+@pytest.mark.parametrize("kind", ["reset_after", "timeout_after", "cut_body", "late_commit", "duplicate"])
+def test_complaint_60_a_create_whose_answer_was_lost_makes_no_twin(stage: Stage, kind: str) -> None:
+    quiet(stage)
+    stage.buy("flexi", 5)
+    stage.org.faults = Faults.of([{"kind": kind, "path": "composite|sobjects", "calls": [2]}])
+    report = stage.sync()
+    assert stage.org.faults.rules[0].struck == 1
+    stage.org.faults = Faults()
+    quiet(stage)
+    assert report.refused == 0
+    assert [row["Sfsync_Key__c"] for row in stage.rows(PACK)] == ["pk:1"]
+    assert len(stage.rows(ACCOUNT)) == 1
+    equal(stage)
+
+
+def test_complaint_61_every_outcome_names_its_row_and_its_id_though_some_rows_fail(ready: Reached) -> None:
+    changes = packs(350)
+    bad = {3, 4, 199, 200, 349}
+    for n in bad:
+        changes[n] = Change(PACK, f"pk:{n:05d}", None, {"plan": "Nonsense"})
+    outcomes = ready.write(changes)
+    keys = dict(ready.org.storage.rows(f'SELECT "Id", "Sfsync_Key__c" FROM "{PACK}"'))
+    assert Counter(o.change.key for o in outcomes) == Counter(c.key for c in changes)
+    assert {o.sf_id: o.change.key for o in outcomes if o.result is Result.DONE} == keys
+    refused = [o for o in outcomes if o.result is Result.REJECTED]
+    assert {o.change.key for o in refused} == {f"pk:{n:05d}" for n in bad}
+    assert all(o.sf_id is None and "Nonsense" in o.message and o.advice for o in refused)
+
+
+def test_complaint_62_a_write_that_was_confirmed_and_changed_nothing_is_found_and_done_again(stage: Stage) -> None:
+    stage.buy("flexi", 5)
+    case = stage.case()
+    stage.approve(stage.estimate(case, 600))
+    quiet(stage)
+    entry = stage.log(case, 90)
+    adapter = between_stage(stage)
+    swallowed: list[Any] = []
+
+    def swallow(request: requests.PreparedRequest) -> requests.Response | None:
+        body = adapter.sent[-1][2] or {}
+        if swallowed or request.method != "PATCH" or "records" not in body:
+            return None
+        swallowed.append(body["records"])
+        made = requests.Response()
+        made.request, made.url = request, str(request.url)
+        return answered(made, 200, [{"id": row["id"], "success": True, "errors": []} for row in body["records"]])
+
+    adapter.before = swallow
+    assert stage.sync().wrote > 0
+    assert swallowed
+    assert stage.shown(ENTRY, entry)["State__c"] != "Counted", "the write was to be swallowed"
+    certificate, _ = stage.runtime.audit("acme", repair=True)
+    assert {d.field for d in certificate.differences} >= {"remaining_minutes"}
+    stage.later(minutes=1)
+    quiet(stage)
+    assert stage.rows(PACK)[0]["Hours_Remaining__c"] == 38.5
+    assert stage.shown(ENTRY, entry)["State__c"] == "Counted"
+    equal(stage)
+
+
+def test_complaint_63_a_refused_row_is_reported_and_quarantined_with_the_orgs_own_words(stage: Stage) -> None:
+    from sfsync.localorg.schema import SchemaChange, ValidationRule
+
+    stage.buy("flexi", 5)
+    quiet(stage)
+    words = "Minutes are closed for this month"
+    rule = ValidationRule("Closed", "NOT(ISBLANK(TEXT(State__c)))", words)
+    stage.org.schema_change(SchemaChange(rules=[(ENTRY, rule)]))
+    stage.later(minutes=5)
+    case = stage.case()
+    entry = stage.log(case, 10)
+    reports = [stage.sync() for _ in range(4)]
+    assert sum(report.refused for report in reports) > 0
+    [kept] = stage.runtime.store.quarantined("acme")
+    assert words in str(kept)
+    assert kept["object"] == ENTRY
+    assert stage.shown(CASE, case)["SLA_Status__c"] == "On track", "the other rows did not go on"
+    assert stage.runtime.audit("acme")[0].waiting == 1
+    assert stage.shown(ENTRY, entry)["Minutes__c"] == 10
+
+
+def test_complaint_63_a_lookup_that_is_set_on_create_is_changed_and_cleared_too(ready: Reached) -> None:
+    first, second = ready.org.insert(ACCOUNT, [{"Name": n, "Sfsync_Key__c": f"acc:{n}"} for n in ("a", "b")])
+
+    def account() -> str | None:
+        return ready.org.storage.rows(f'SELECT "Maintenance_Account__c" FROM "{PACK}"')[0][0]  # type: ignore[no-any-return]
+
+    for revision, (value, expected) in enumerate([("key:acc:a", first), ("key:acc:b", second), (None, None)], 1):
+        [outcome] = ready.write([Change(PACK, "pk:1", None, {"plan": "Pro", "account": value}, revision=revision)])
+        assert outcome.result is Result.DONE
+        assert account() == expected
+
+
+def test_complaint_63_no_owner_is_blanked_or_changed_by_a_write(ready: Reached) -> None:
+    cases = ready.cases(12)
+    before = ready.org.storage.rows('SELECT "Id", "OwnerId" FROM "Case" ORDER BY "Id"')
+    adapter = between(ready)
+    changes = [Change(CASE, f"ca:{n}", sf_id, {"breached": True}) for n, sf_id in enumerate(cases)]
+    assert {o.result for o in ready.write(changes)} == {Result.DONE}
+    assert ready.org.storage.rows('SELECT "Id", "OwnerId" FROM "Case" ORDER BY "Id"') == before
+    assert before
+    assert "OwnerId" not in str(adapter.sent)
+
+
+def test_complaint_63_a_row_whose_parent_was_refused_is_not_written_without_it(ready: Reached) -> None:
+    parent = Change(PACK, "pk:1", None, {"plan": "Nonsense"})
+    child = Change(ENTRY, "te:1", ready.org.insert(ENTRY, entry(ready))[0], {"pack": "key:pk:1", "state": "Counted"})
+    results = {o.change.key: o.result for o in ready.write([child, parent])}
+    assert results == {"pk:1": Result.REJECTED, "te:1": Result.LATER}
+    assert ready.org.storage.rows(f'SELECT "Pack__c" FROM "{ENTRY}"') == [(None,)]
+    assert ready.org.storage.rows(f'SELECT count(*) FROM "{LINE}"') == [(0,)]
+
+
+def entry(ready: Reached) -> dict[str, Any]:
+    return {"Case__c": ready.cases(1)[0], "Minutes__c": 5, "Work_Date__c": "2026-11-16"}
