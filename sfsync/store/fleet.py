@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import Connection, case, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
@@ -52,6 +53,9 @@ class ClientFigures:
     """Open cases with a recorded breach, by priority."""
 
 
+AT_ONCE = 5000
+"""Grid points a statement; PostgreSQL takes 65,535 values in one."""
+
 COUNTED = ("read", "absorbed", "wrote", "created", "refused", "later", "conflicts")
 
 
@@ -66,20 +70,16 @@ class Fleet:
     def write_ticks(self, points: Iterable[tuple[str, datetime]]) -> int:
         """Write down grid points, each once whoever else does it too; return how many were new."""
         rows = [{"name": name, "due_at": due_at} for name, due_at in points]
-        if not rows:
-            return 0
+        return sum(self._write(rows[start : start + AT_ONCE]) for start in range(0, len(rows), AT_ONCE))
+
+    def _write(self, rows: list[dict[str, Any]]) -> int:
+        """Look before writing: nearly all of them stand there already, and an insert that does nothing still costs."""
         with self._database.writing_house() as connection:
-            known = set(
-                connection.execute(
-                    select(tick.c.name, tick.c.due_at).where(
-                        tuple_(tick.c.name, tick.c.due_at).in_([(r["name"], r["due_at"]) for r in rows])
-                    )
-                )
-            )
+            wanted = [(row["name"], row["due_at"]) for row in rows]
+            there = select(tick.c.name, tick.c.due_at).where(tuple_(tick.c.name, tick.c.due_at).in_(wanted))
+            known = {(name, due_at) for name, due_at in connection.execute(there)}
             fresh = [row for row in rows if (row["name"], row["due_at"]) not in known]
-            if not fresh:
-                return 0
-            return connection.execute(insert(tick).values(fresh).on_conflict_do_nothing()).rowcount
+            return connection.execute(insert(tick).values(fresh).on_conflict_do_nothing()).rowcount if fresh else 0
 
     def owed(self, names: Iterable[str], now: datetime) -> dict[str, datetime]:
         """Return which of ``names`` are due and not done, each with its newest grid point."""
