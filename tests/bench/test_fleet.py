@@ -3,6 +3,8 @@
 More orgs than the default: ``make bench-fleet ARGS="--fleet 500"``.
 """
 
+# ruff: noqa: T201  a bench prints its figures
+
 from __future__ import annotations
 
 import os
@@ -76,15 +78,17 @@ class FleetOnStage:
     def worker(self, processes: int) -> Iterator[int]:
         """Run a worker; give its process id."""
         environment = {**os.environ, "SFSYNC_CONFIG": str(self.file), "PYTHONPATH": os.getcwd()}
-        words = [sys.executable, "-m", "sfsync.cli", "worker", "--processes", str(processes)]
-        with (self.folder / "worker.log").open("ab") as log:
-            process = subprocess.Popen(
-                words, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
-            try:
-                yield process.pid
-            finally:
-                kill(process)
+        base = [sys.executable, "-m", "sfsync.cli"]
+        with ExitStack() as stack:
+            log = stack.enter_context((self.folder / "worker.log").open("ab"))
+            started = []
+            for words in (["beat"], ["worker", "--processes", str(processes)]):
+                process = subprocess.Popen(
+                    [*base, *words], env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                )
+                stack.callback(kill, process)
+                started.append(process.pid)
+            yield started[-1]
 
     def make_due(self) -> None:
         """Let every org owe a run."""
