@@ -36,6 +36,20 @@ $ sfsync localorg up --port 8443
   sees standard fields, and of custom objects and fields only what an assigned permission set grants. Client
   credentials act for it. There are two consultants and two client people as well (`consultant1@NAME.example`, …).
 
+## Look at it
+
+Open the printed `url` in a browser: the objects with their number of records, the list views that were deployed, and
+one record with its fields in the order of its page layout, its related lists and its history. `Look with the eyes of`
+shows what one user's permissions leave. The paths are Salesforce's own (`/lightning/o/Case/list`,
+`/lightning/r/Case/ID/view`), so a link in a notification opens here. A browser trusts the certificate once `ca_file`
+is imported; `--http` needs none.
+
+The pages only read, need no script and no token. They therefore answer only on this machine: the connection comes from
+a loopback address and the host is `localhost`, `*.localhost` or `*.salesforce.com` (by a hosts file), so that no page
+elsewhere can lead its own name here and read along. In process, and in a world with the control face, which has no
+token either, they always answer; anybody else gets 404. Looking costs no API call, is in no journal, and is never
+struck by a fault.
+
 ## In process
 
 ```python

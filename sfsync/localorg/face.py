@@ -35,7 +35,10 @@ MOST_INFLATED = 512 * 1024 * 1024
 
 @dataclass(slots=True)
 class Request:
-    """What a client sent. ``path`` is undecoded and without the query; header names are in lower case."""
+    """What a client sent. ``path`` is undecoded and without the query; header names are in lower case.
+
+    ``wire`` is False in process; ``peer`` is the address at the other end of the wire.
+    """
 
     method: str
     path: str
@@ -46,6 +49,7 @@ class Request:
     scheme: str = "https"
     wire: bool = True
     uri_bytes: int = 0
+    peer: str = ""
 
     @classmethod
     def of(
@@ -70,6 +74,16 @@ class Request:
         """The host without its port, in lower case."""
         name = self.host.lower()
         return name.rsplit(":", 1)[0] if re.search(r":\d+$", name) else name
+
+    @property
+    def for_people(self) -> bool:
+        """Whether it asks for a page of the record browser."""
+        return self.path == "/" or self.path.startswith("/lightning/")
+
+    @property
+    def is_api(self) -> bool:
+        """Whether a real org would get it from a client: neither a page for people nor the control face."""
+        return not self.for_people and not self.path.startswith("/_local/")
 
 
 @dataclass(slots=True)
@@ -198,7 +212,7 @@ class Router:
             if ":rest}" in each.template:
                 self._open.append((pattern, each))
             else:
-                self._by_length.setdefault(each.template.rstrip("/").count("/"), []).append((pattern, each))
+                self._by_length.setdefault((each.template.rstrip("/") or "/").count("/"), []).append((pattern, each))
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         """Return the route and its decoded parameters; NOT_FOUND or METHOD_NOT_ALLOWED as ApiError."""
@@ -264,11 +278,12 @@ def finish(call_org: LocalOrg, request: Request, response: Response, *, counted:
     status = response.status
     headers += [
         ("Date", formatdate(call_org.now_seconds(), usegmt=True)),
-        ("Strict-Transport-Security", "max-age=63072000; includeSubDomains"),
         ("X-Content-Type-Options", "nosniff"),
         ("X-XSS-Protection", "1; mode=block"),
         ("X-Robots-Tag", "none"),
     ]
+    if not request.for_people:  # a browser would keep it for everything else on this machine
+        headers.append(("Strict-Transport-Security", "max-age=63072000; includeSubDomains"))
     if status == 204:
         headers.append(("Content-Security-Policy", "upgrade-insecure-requests"))
     if response.header("Cache-Control") is None:

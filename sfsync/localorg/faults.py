@@ -188,7 +188,7 @@ class Strike:
 def strike(org: LocalOrg, request: Request, user_id: str | None, token: str | None, entry: Entry) -> Strike | None:
     """Return the fault that strikes a request, or None."""
     faults = org.faults
-    if not faults.rules or request.path.startswith("/_local/"):
+    if not faults.rules or not request.is_api:
         return None
     username = None if user_id is None else org.actor(user_id).username
     rule = faults.on_request(request, user_id, username)

@@ -100,9 +100,8 @@ def _request(scope: Scope, body: bytes) -> Request:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     path = scope["raw_path"].decode("latin-1")
-    return Request(
-        scope["method"], path, query, headers, body, headers.get("host", "localhost"), scope["scheme"], wire=True
-    )
+    host, peer = headers.get("host", "localhost"), (scope.get("client") or ("",))[0]
+    return Request(scope["method"], path, query, headers, body, host, scope["scheme"], wire=True, peer=peer)
 
 
 async def _send(send: Send, response: Response, cut: Any, *, head: bool = False) -> None:

@@ -171,7 +171,7 @@ class World:
             finish(org, request, response, counted=is_api)
             if request.method == "HEAD":
                 response.body = b""
-            if not path.startswith("/_local/"):
+            if request.is_api:
                 org.journal.add(entry, response.broken)
         return response
 
