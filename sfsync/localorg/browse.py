@@ -22,7 +22,7 @@ from sfsync.localorg import ids, soql
 from sfsync.localorg.access import Actor
 from sfsync.localorg.errors import ApiError, not_found
 from sfsync.localorg.face import Call, Response, Routes
-from sfsync.localorg.list_views import ListView, everything, first_columns, layout_sections, list_views
+from sfsync.localorg.list_views import SYSTEM_FIELDS, ListView, everything, first_columns, layout_sections, list_views
 from sfsync.localorg.query import view_of
 from sfsync.localorg.rest import shown
 from sfsync.localorg.schema import ChildRelationship, Field, SObject
@@ -404,7 +404,8 @@ def _sections(
         placed = [left.pop(f.name) for f in found if f is not None and f.name in left]
         if placed:
             sections.append((label, placed))
-    return [*sections, ("Fields not on the page layout" if sections else "Fields", list(left.values()))]
+    rest = sorted(left.values(), key=lambda each: each[0].name in SYSTEM_FIELDS)
+    return [*sections, ("Fields not on the page layout" if sections else "Fields", rest)]
 
 
 def _history(look: Look, sobject: SObject, record_id: str) -> list[tuple[Cell, Cell, str, str, str]]:

@@ -24,7 +24,7 @@ _FIRST = {
     "Case": "CaseNumber Subject Status Priority AccountId OwnerId CreatedDate",
     "User": "Name Username Email ProfileId IsActive TimeZoneSidKey",
 }
-_SYSTEM = frozenset(
+SYSTEM_FIELDS = frozenset(
     "Id IsDeleted MasterRecordId OwnerId CreatedById CreatedDate LastModifiedById LastModifiedDate SystemModstamp "
     "LastViewedDate LastReferencedDate LastActivityDate".split()
 )
@@ -93,7 +93,7 @@ def first_columns(sobject: SObject, without: str | None = None) -> tuple[Field, 
 
 def _fits(field: Field) -> bool:
     long_text = field.type == "textarea" and field.length > LONGEST_FILTERABLE_TEXT
-    return field.name not in _SYSTEM and field.type not in {*COMPOUND_TYPES, "base64"} and not long_text
+    return field.name not in SYSTEM_FIELDS and field.type not in {*COMPOUND_TYPES, "base64"} and not long_text
 
 
 def _made(name: str, element: Element, actor: Actor, sobject: SObject) -> ListView:
