@@ -474,6 +474,7 @@ class Reach:
         self._clock = clock
         self._renew_after = renew_after
         self._renewed_at = clock.monotonic()
+        session.alive = self._stay
         self._ends_at = None if turn_seconds is None else self._renewed_at + turn_seconds
         self._checked: Preflight | None = None
         self._mapped: tuple[Mappings, Ids] | None = None
@@ -522,14 +523,19 @@ class Reach:
                 raise TurnOver(f"org {self.name}: the run had its turn and goes on behind the others")
 
     def write(self, mappings: Mappings, changes: tuple[Change, ...]) -> Iterable[Outcome]:
-        """Carry out ``changes``: one outcome each."""
-        return self._beating(write_back(self._session, mappings, changes))
+        """Carry out ``changes``: one outcome each; what a person edited since it was read is left alone."""
+        seen = {change.sf_id: change.seen_at for change in changes if change.sf_id and change.seen_at}
+        return self._beating(write_back(self._session, mappings, changes, unless_changed=seen))
+
+    def _stay(self) -> None:
+        """Renew the lease if a third of it has passed; also while the session waits for its org."""
+        if self._clock.monotonic() - self._renewed_at > self._renew_after:
+            self._renewed_at = self._clock.monotonic()
+            self._renew()
 
     def _beating(self, items: Iterable[Any]) -> Iterator[Any]:
         for item in items:
-            if self._clock.monotonic() - self._renewed_at > self._renew_after:
-                self._renew()
-                self._renewed_at = self._clock.monotonic()
+            self._stay()
             yield item
 
 

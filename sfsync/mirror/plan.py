@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -32,6 +33,8 @@ class Change:
     revision: int = 1
     parent: str = ""
     """Rows of one parent travel together, so that they do not lock each other out."""
+    seen_at: datetime | None = None
+    """The record's stamp when it was read, for a change that a newer edit by a person must stop."""
 
     @property
     def creates(self) -> bool:
@@ -85,7 +88,8 @@ class Plan:
 
 def plan_data(plan: Plan) -> dict[str, object]:
     """Return a plan as plain data, for a file that a person reads and approves."""
-    return {"changes": [asdict(change) for change in plan.changes], "refused": [asdict(one) for one in plan.refused]}
+    changes = [{k: v for k, v in asdict(change).items() if k != "seen_at"} for change in plan.changes]
+    return {"changes": changes, "refused": [asdict(one) for one in plan.refused]}
 
 
 def plan_of(data: Mapping[str, Any]) -> Plan:
@@ -167,5 +171,7 @@ def _change(mapping: ObjectMapping, link: Link, local: Values, ids: Ids) -> Chan
             fields[name] = ours
             before[name] = theirs
     if link.sf_id is None or fields:
-        return Change(link.object, link.key, link.sf_id, fields, before, link.revision + 1, parent)
+        shared = any(mapping.fields[name].owner == "shared" for name in fields)
+        seen_at = link.stamp if shared else None
+        return Change(link.object, link.key, link.sf_id, fields, before, link.revision + 1, parent, seen_at)
     return None

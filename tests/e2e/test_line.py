@@ -305,3 +305,21 @@ def test_a_deadline_that_comes_is_noticed_without_reading_the_ledger(stage: Stag
     assert stage.runtime.sweep() == []
     [account] = stage.rows("Maintenance_Account__c")
     assert account["Balance_Hours__c"] == 40.0
+
+
+def test_a_decision_made_between_our_read_and_our_write_is_not_overwritten(stage: Stage) -> None:
+    case = stage.case()
+    old = stage.estimate(case, 60)
+    stage.sync()
+    stage.later(minutes=20)
+    stage.estimate(case, 90, Version__c=2)
+
+    def decide(step: str) -> None:
+        if step == "write back":  # everything was read and planned: version 1 is about to become Superseded
+            stage.approve(old)
+
+    stage.runtime.sync("acme", step=decide)
+    assert stage.shown("Maintenance_Estimate__c", old)["Status__c"] == "Approved"
+    stage.later(minutes=20)
+    stage.sync()
+    assert stage.shown("Maintenance_Estimate__c", old)["Status__c"] == "Approved"
