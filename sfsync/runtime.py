@@ -51,7 +51,7 @@ from sfsync.store.embedded import EmbeddedPostgres
 from sfsync.store.fleet import Fleet
 from sfsync.store.lease import Lease
 from sfsync.store.store import OrgRow, Store
-from sfsync.sync import Bounds, Preview, Report, preview, sync_org, take_in
+from sfsync.sync import Bounds, Preview, Report, Vanishing, preview, sync_org, take_in
 
 log = logger("runtime")
 
@@ -358,8 +358,9 @@ class Runtime:
             if repair:
                 report = Report(org)
                 bounds = Bounds(settings.max_changes, settings.max_vanished_percent)
+                vanishing = Vanishing(room.linked())
                 for page in pages_of(made, shown, client.mappings, bookmarks):
-                    take_in(page, room, client.mappings, ids, bounds, report, room.linked())
+                    take_in(page, room, client.mappings, ids, bounds, report, vanishing)
             return made, self.store.keep_certificate(made)
 
     def _renew(self, lease: Lease) -> None:

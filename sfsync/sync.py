@@ -200,9 +200,9 @@ def absorb(
     report: Report,
 ) -> None:
     """Read what changed, merge it, and commit page by page together with the bookmark."""
-    known = dict(room.linked())
+    vanishing = Vanishing(room.linked())
     for page in org.pages(mappings, bookmarks, ids):
-        take_in(page, room, mappings, ids, bounds, report, known)
+        take_in(page, room, mappings, ids, bounds, report, vanishing)
 
 
 def take_in(
@@ -212,14 +212,13 @@ def take_in(
     ids: Ids,
     bounds: Bounds,
     report: Report,
-    known: Mapping[str, int],
+    vanishing: Vanishing,
 ) -> None:
     """Merge one page with what is remembered of its records, and commit it with its bookmark."""
     prefixes = {mapping.object: mapping.prefix for mapping in mappings}
     mapping = mappings.by_object[page.object]
-    vanished = sum(s.deleted for s in page.seen) + len(page.hard_deleted)
     memories = room.memories(page.object, [s.key for s in page.seen])
-    _refuse_mass_delete(page, memories, vanished, known.get(page.object, 0), bounds)
+    vanishing.count(page, memories, bounds)
     lookups = {str(s.wire[name]) for s in page.seen for name in mapping.lookups if s.wire.get(name)}
     held = {
         str(values[name]) for _, values in memories.values() if values for name in mapping.lookups if values.get(name)
@@ -242,23 +241,30 @@ def take_in(
     room.absorb(page, merged)
 
 
-def _refuse_mass_delete(
-    page: Page,
-    memories: Mapping[str, tuple[Link | None, Values | None]],
-    vanished: int,
-    known: int,
-    bounds: Bounds,
-) -> None:
-    """Raise SafetyStop if more records vanish at once than anybody deletes on purpose (D4)."""
-    already = sum(1 for link, _ in memories.values() if link is not None and link.deleted)
-    fresh = vanished - already
-    if bounds.confirmed or fresh < bounds.min_vanished:
-        return
-    if fresh * 100 > known * bounds.max_vanished_percent:
-        raise SafetyStop(
-            f"{fresh} of {known} {page.object} records were deleted at once; nothing was changed. "
-            "Confirm with: sfsync sync ORG --confirm"
-        )
+@dataclass(slots=True)
+class Vanishing:
+    """How many records of each object vanished in this run, and how many there were."""
+
+    known: Mapping[str, int]
+    fresh: dict[str, int] = field(default_factory=dict)
+
+    def count(self, page: Page, memories: Mapping[str, tuple[Link | None, Values | None]], bounds: Bounds) -> None:
+        """Add a page's deletions; SafetyStop once they are more than anybody deletes on purpose (D4).
+
+        Counted over the whole run, so that small pages hide nothing. What was already known to be deleted
+        does not count again.
+        """
+        already = sum(1 for link, _ in memories.values() if link is not None and link.deleted)
+        vanished = sum(seen.deleted for seen in page.seen) + len(page.hard_deleted) - already
+        fresh = self.fresh[page.object] = self.fresh.get(page.object, 0) + max(0, vanished)
+        known = self.known.get(page.object, 0)
+        if bounds.confirmed or fresh < bounds.min_vanished:
+            return
+        if fresh * 100 > known * bounds.max_vanished_percent:
+            raise SafetyStop(
+                f"{fresh} of {known} {page.object} records were deleted at once; no hour was reversed and nothing was "
+                "written. Confirm with: sfsync sync ORG --confirm"
+            )
 
 
 def reckon(room: Room, contract: Contract, now: datetime, report: Report) -> Evaluation | None:
