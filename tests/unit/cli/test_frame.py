@@ -29,7 +29,8 @@ def test_help_names_every_command_and_loads_none_of_their_rooms() -> None:
         "sys.argv = ['sfsync', '--help']\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'pydantic', 'sqlalchemy', 'rich', 'requests', 'yaml', 'celery', 'uvicorn', 'jinja2'} & set(sys.modules)\n"
+        "heavy = {'pydantic', 'sqlalchemy', 'rich', 'requests', 'yaml', 'celery', 'uvicorn', 'jinja2'}\n"
+        "heavy &= set(sys.modules)\n"
         "print('HEAVY', sorted(heavy))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
