@@ -16,7 +16,7 @@ from sfsync.mirror.translate import Bookmark, Ids, same, to_wire
 from sfsync.sync import Bounds, Report, sync_org
 from tests.simulation.ground import Broken, Killed, Trace, Worker, chance
 from tests.simulation.model_org import MAPPINGS, Clock, Held, ModelOrg, ModelSession, OrgRow
-from tests.simulation.model_store import ModelRoom, ModelStore, SmallFacts
+from tests.simulation.model_store import DEADLINE, ModelRoom, ModelStore, SmallFacts
 
 STEPS = 40
 QUIET_RUNS = 3
@@ -81,7 +81,9 @@ class History:
         self.longest = 600 if draw.random() < 0.7 else 5_000
         """Of a transaction; one that outlasts the overlap is only for an org that tells what is complete."""
         self.steps = draw.choice((STEPS // 2, STEPS, STEPS, STEPS * 2))
-        self.jobs = 0
+        self.racy = draw.random() < 0.3
+        """Workers freeze often, and everybody is at the same record."""
+        self.hot = self.hot or self.racy
 
     def run(self, kept: Sequence[int] | None = None) -> None:
         """Live through the steps that are kept, then come to rest; raises Broken."""
@@ -102,6 +104,8 @@ class History:
         client = self.clients[0] if len(self.clients) == 1 else draw.choice(self.clients)
         roll = draw.random()
         act = next(act for limit, act in _ACTS if roll < limit)
+        if self.racy and any(worker.frozen for worker in client.workers) and draw.random() < 0.4:
+            act = draw.choice((History.desk, History.edit))
         self.clock.now += draw.choice((0, 0, 0, 1, 1, 5, 30, 61, 200))
         for each in self.clients:
             each.org.settle_due()
@@ -169,7 +173,13 @@ class History:
         cases = [key for (name, key), row in store.rows.items() if name == "Case"]
         if cases and draw.random() < 0.6:
             name = draw.choice(("note", "tag"))
-            store.amend("Case", draw.choice(cases), {name: f"desk-{client.name}-{step}"}, orgs)
+            case = cases[0] if self.hot else draw.choice(cases)
+            store.amend("Case", case, {name: f"desk-{client.name}-{step}"}, orgs)
+            return
+        packs = [(key, row) for (name, key), row in store.rows.items() if name == "Pack" and not row.deleted]
+        if packs and draw.random() < 0.4:
+            key, row = packs[0] if self.hot else draw.choice(packs)
+            store.amend("Pack", key, {"bought": int(row.values.get("bought") or 0) + 30}, orgs)
         else:
             store.amend("Pack", f"pk:{step}", {"bought": draw.choice((60, 120))}, orgs)
 
@@ -202,12 +212,13 @@ class History:
         """A worker is nudged: it runs, dies in the middle, or freezes there while others go on."""
         worker = draw.choice(client.workers)
         if worker.frozen:
-            self._expect(lambda: worker.thaw(draw.randint(0, 6), kill=draw.random() < 0.3))
+            steps = draw.randint(0, 2 if self.racy else 6)
+            self._expect(lambda: worker.thaw(steps, kill=draw.random() < 0.3))
             return
         roll = draw.random()
-        if roll < 0.45:
+        if roll < (0.2 if self.racy else 0.45):
             self._expect(lambda: worker.run(self._job(client, worker)))
-        elif roll < 0.75:
+        elif roll < (0.3 if self.racy else 0.75):
             self._expect(lambda: worker.run(self._job(client, worker), kill_after=draw.randint(0, 15)))
         else:
             self._expect(lambda: worker.freeze(self._job(client, worker), draw.randint(0, 15)))
@@ -339,6 +350,9 @@ class History:
                                     ("agreed", link.link.agreed.get(name))):  # fmt: skip
                     if not same(line.type, ours, value):
                         raise Broken("org and store are equal", f"{row.id} {name}: here {ours!r}, {what} {value!r}")
+            late = row.object == "Case" and row.created + DEADLINE <= self.clock.now
+            if late and not row.fields["breached"]:
+                raise Broken("each breach is told", f"{row.id} opened at {row.created}")
         externals = [row.external for row in org.rows.values() if row.external and not row.deleted]
         if len(externals) != len(set(externals)):
             raise Broken("one record for each key", f"{sorted(externals)}")
@@ -358,6 +372,7 @@ class History:
         store = client.store
         balance: dict[str, int] = {}
         stands: dict[str, int] = {}
+        bought: dict[str, int] = {}
         seen: set[tuple[str, int, str, bool]] = set()
         for posting in store.postings:
             named = (posting.source, posting.version, posting.pack, posting.minutes > 0)
@@ -367,7 +382,9 @@ class History:
             balance[posting.pack] = balance.get(posting.pack, 0) + posting.minutes
             if balance[posting.pack] < 0:
                 raise Broken("no pack is overdrawn", f"{posting.pack}: {balance[posting.pack]}")
-            if posting.source != posting.pack:
+            if posting.source == posting.pack:
+                bought[posting.pack] = bought.get(posting.pack, 0) + posting.minutes
+            else:
                 stands[posting.source] = stands.get(posting.source, 0) - posting.minutes
         for (name, key), row in store.rows.items():
             if name == "Entry":
@@ -375,6 +392,10 @@ class History:
                 minutes = row.values["minutes"] if counted else 0
                 if stands.get(key, 0) != minutes:
                     raise Broken("minutes are conserved", f"{key}: {stands.get(key, 0)} stand, {minutes} were worked")
+            elif name == "Pack" and (row.values.get("bought") or 0) != bought.get(key, 0):
+                raise Broken(
+                    "minutes are conserved", f"{key}: {row.values.get('bought')} bought, {bought.get(key)} booked"
+                )
             elif name == "Pack" and not row.deleted and row.values.get("balance") != balance.get(key, 0):
                 shown = row.values.get("balance")
                 raise Broken("a balance is a fold", f"{key}: shows {shown}, is {balance.get(key, 0)}")

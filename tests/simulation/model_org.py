@@ -91,8 +91,11 @@ class Held:
 class ModelOrg:
     """One org; ``covers`` says whether it tells up to when it is complete (latestDateCovered)."""
 
+    ALWAYS_COVERS = False
+
     def __init__(self, name: str, clock: Clock, *, covers: bool, page: int, chunk: int) -> None:
-        self.name, self.clock, self.covers, self.page, self.chunk = name, clock, covers, page, chunk
+        self.name, self.clock, self.page, self.chunk = name, clock, page, chunk
+        self.covers = covers or self.ALWAYS_COVERS
         self.organization_id = f"00D{name}"
         self.rows: dict[str, OrgRow] = {}
         self.by_key: dict[str, str] = {}
@@ -241,9 +244,7 @@ class ModelOrg:
 
     def decided(self, row: OrgRow, change: Change) -> bool:
         """The validation rule on shared fields: the service replaces only what it has seen."""
-        return any(
-            name in ("note", "tag") and row.fields[name] != change.before.get(name) for name in change.fields
-        )
+        return any(name in ("note", "tag") and row.fields[name] != change.before.get(name) for name in change.fields)
 
     def _by_key(self, key: str) -> OrgRow | None:
         sf_id = self.by_key.get(key)

@@ -20,6 +20,7 @@ MAX_ATTEMPTS = 8
 LEASE_SECONDS = 60
 DEADLINE = 3_600
 """Seconds after which a case that nobody answered is breached."""
+OURS = frozenset(("bought", "balance", "logged", "serial", "breached", "state", "pack"))
 OBJECTS = {"Pack": "Pack", "Case": "Case", "Entry": "Entry"}
 
 
@@ -164,18 +165,33 @@ class ModelStore:
 
     # --- the small rules ----------------------------------------------------------------------------
 
-    def reckon(self, now: int) -> Said:
+    def reckon(self, now: int, *, books: bool = True) -> Said:
         """What a tiny contract says: packs are drawn in the order of keys, a case is breached after an hour."""
         said = Said()
+        if books:
+            self._draw(said)
+        for (name, key), row in self.rows.items():
+            if name != "Case" or row.deleted:
+                continue
+            due = (row.created if row.created is not None else now) + DEADLINE
+            if due <= now and not row.values.get("breached"):
+                self._say(said, "Case", key, row, {"breached": True})
+                said.notices.append(("breach", key, due))
+            elif due > now and (said.next_due_at is None or due < said.next_due_at):
+                said.next_due_at = due
+        return said
+
+    def _draw(self, said: Said) -> None:
         entries = sorted((k, r) for (o, k), r in self.rows.items() if o == "Entry")
         packs = {k: r for (o, k), r in sorted(self.rows.items()) if o == "Pack"}
         left = {k: int(r.values.get("bought") or 0) for k, r in packs.items()}
         logged: dict[str, int] = {}
         back: list[Posting] = []
         draws: list[Posting] = []
-        for key, pack in packs.items():
-            if key not in self.standing and pack.values.get("bought"):
-                draws.append(Posting(key, int(pack.values["bought"]), key, 1))
+        for key in packs:
+            version, _, stands = self.standing.get(key, (0, None, 0))
+            if left[key] > stands:
+                draws.append(Posting(key, left[key] - stands, key, version + 1))
         for key, row in entries:
             minutes = 0 if row.deleted else int(row.values.get("minutes") or 0)
             pack = next((p for p, have in left.items() if have >= minutes), None) if minutes > 0 else None
@@ -205,13 +221,6 @@ class ModelStore:
             minutes = logged.get(key, 0)
             if row.values.get("logged") != minutes:
                 self._say(said, "Case", key, row, {"logged": minutes, "serial": self.version})
-            due = (row.created if row.created is not None else now) + DEADLINE
-            if due <= now and not row.values.get("breached"):
-                self._say(said, "Case", key, row, {"breached": True})
-                said.notices.append(("breach", key, due))
-            elif due > now and (said.next_due_at is None or due < said.next_due_at):
-                said.next_due_at = due
-        return said
 
     @staticmethod
     def _say(said: Said, name: str, key: str, row: LocalRow, values: Mapping[str, Any]) -> None:
@@ -224,7 +233,7 @@ class ModelStore:
         self.postings.append(posting)
         stands = -posting.minutes if posting.minutes < 0 else 0
         if posting.source == posting.pack:
-            stands = posting.minutes
+            stands = posting.minutes + self.standing.get(posting.source, (0, None, 0))[2]
         self.standing[posting.source] = (posting.version, posting.pack, stands)
 
 
@@ -287,7 +296,8 @@ class ModelRoom:
             return None
         self._point("facts")
         self._facts_version = store.version
-        return SmallFacts(store.reckon(now))
+        changed = store.evaluated is None or store.version > store.evaluated
+        return SmallFacts(store.reckon(now, books=changed))
 
     def unsettled(self, now: Any) -> list[tuple[Link, Mapping[str, Any]]]:
         """Return links that may differ from the local values and are not in quarantine."""
@@ -338,6 +348,9 @@ class ModelRoom:
             self.log(seen, one)
             if one.new or one.local:
                 self._taken(name, seen, one)
+                had = store.rows[name, seen.key].values if (name, seen.key) in store.rows else {}
+                if not OURS.isdisjoint(had.keys() & one.local.keys()):
+                    raise Broken("our fields are put back", f"{seen.key}: took {one.local}")
                 store.put(name, seen.key, one.local, seen.created_at, seen.deleted, looked_at=False)  # type: ignore[arg-type]
                 store.touch([(name, seen.key)], [o for o in self.orgs if o != self.org])
             self._put_link(one.link)
@@ -367,10 +380,14 @@ class ModelRoom:
             before = kept.get(seen.key)
             if self.store.ids.get((self.org, seen.sf_id), seen.key) != seen.key:
                 continue
-            if before is not None and before[0].sf_id != seen.sf_id and not (before[0].deleted and not seen.deleted):
+            if before is not None and before[0].sf_id != seen.sf_id and self.of_two(before[0], seen) is not seen:
                 continue
             kept[seen.key] = (seen, one)
         return list(kept.values())
+
+    def of_two(self, kept: Seen, seen: Seen) -> Seen:
+        """Which of two records with one key counts: the living one, else the first."""
+        return seen if kept.deleted and not seen.deleted else kept
 
     def log(self, seen: Seen, one: Merged) -> None:
         """Write conflicts and hand edits down, each once."""
@@ -408,11 +425,15 @@ class ModelRoom:
         if link.sf_id is not None:
             self.store.ids[self.org, link.sf_id] = link.key
 
+    def unchanged(self) -> bool:
+        """Whether nobody changed the client since the facts were read."""
+        return self.store.version == self._facts_version
+
     def record(self, evaluation: Any, now: Any) -> None:
         """TRANSACTION 2."""
         self._begin("record")
         store = self.store
-        if store.version != self._facts_version:
+        if not self.unchanged():
             raise StoreUnavailable("changed while the rules looked at it")
         for (name, key), values in evaluation.fields.items():
             store.put(name, key, values, None, None, looked_at=True)

@@ -1,22 +1,136 @@
-"""A short run of every layer: the promises hold, and the same seed is the same history."""
+"""A short run of every layer: the promises hold, planted faults are found, and the same seed is the same history."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from tests.simulation import line
-from tests.simulation.ground import Trace
+from tests.simulation import crashes, faults, full, line, line_crashes, walk
+from tests.simulation.ground import Trace, shorten
+from tests.simulation.place import Place
+from tests.simulation.regressions import FINDINGS, Finding
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def place(database_url: str) -> Iterator[Place]:
+    """The place of the full layer, on the session's database."""
+    full.close()
+    yield full.place(database_url)
+    full.close()
+
+
+def test_merge_and_plan_keep_every_edit_whatever_the_two_sides_do() -> None:
+    for seed in range(5_000):
+        walk.run(seed)
 
 
 @pytest.mark.parametrize("block", range(4))
 def test_the_line_keeps_every_promise_through_crashes_people_and_bad_luck(block: int) -> None:
-    for seed in range(block * 100, block * 100 + 100):
+    for seed in range(block * 150, block * 150 + 150):
         line.run(seed)
 
 
-def test_the_same_seed_is_the_same_history() -> None:
-    for seed in range(20):
-        first, second = Trace(), Trace()
-        line.run(seed, None, first)
-        line.run(seed, None, second)
-        assert first.digest == second.digest, f"line seed {seed}"
+def test_the_whole_of_it_keeps_every_promise_on_a_real_store(place: Place) -> None:
+    for seed in range(6):
+        full.run(seed)
+
+
+def test_wherever_a_run_died_the_end_is_the_same() -> None:
+    for seed in range(6):
+        _, bad = line_crashes.judge(seed, pairs=seed == 0)
+        assert bad == []
+
+
+def test_a_run_on_a_real_store_may_die_at_any_side_effect(place: Place) -> None:
+    count, bad = crashes.judge(place, "time_is_logged", every=7)
+    assert count > 40
+    assert bad == []
+
+
+def test_a_decision_made_while_the_service_writes_stays(place: Place) -> None:
+    place.reset("a race")
+    place.buy("flexi", 5, org="acme")
+    valid = place.today().isoformat()
+    estimate = place.estimate(place.case("acme"), 240, "acme", Valid_Until__c=valid)
+    place.sync("acme")
+    place.later(days=2)
+    calls: list[str] = []
+
+    def approve_late(name: str) -> None:
+        calls.append(name)
+        if name == "send POST composite" and calls.count(name) == 2:
+            place.approve(estimate, "acme")
+
+    place.worker(approve_late).sync("acme")
+    assert calls.count("send POST composite") >= 2, "nobody wrote, so nothing was proven"
+    for _ in range(2):
+        place.later(minutes=20)
+        place.sync("acme")
+    assert place.shown("Maintenance_Estimate__c", estimate, "acme")["Status__c"] == "Approved"
+
+
+@pytest.mark.parametrize("finding", FINDINGS, ids=lambda finding: finding.fault)
+def test_what_was_found_once_is_found_again(finding: Finding) -> None:
+    fault = faults.FAULTS[finding.fault]
+    found = faults.hunt(fault, range(finding.seed, finding.seed + 1), shorten=False)
+    assert found is not None, finding.sentence
+    line.run(finding.seed)
+
+
+def test_every_planted_fault_has_a_name_of_its_own_and_leaves_nothing_behind() -> None:
+    assert len(faults.FAULTS) >= 40
+    for fault in faults.FAULTS.values():
+        before = [owner.__dict__[name] for owner, name, _ in fault.patches]
+        with faults.planted(fault):
+            assert all(owner.__dict__[name] is new for owner, name, new in fault.patches)
+        assert [owner.__dict__[name] for owner, name, _ in fault.patches] == before
+
+
+def test_the_simulation_finds_planted_faults() -> None:
+    easy = ("last writer wins", "no overlap", "bookmark stored early", "a 200 is trusted", "a reversal is forgotten")
+    missed = [name for name in easy if faults.hunt(faults.FAULTS[name], range(40), shorten=False) is None]
+    assert missed == []
+
+
+def test_a_failing_history_is_shortened_to_what_matters() -> None:
+    kept, _ = shorten(range(40), lambda steps: {7, 23} <= set(steps))
+    assert kept == [7, 23]
+
+
+DIGESTS = """
+from tests.simulation import line, walk
+from tests.simulation.ground import Trace
+for module in (walk, line):
+    for seed in range(12):
+        trace = Trace()
+        module.run(seed, None, trace)
+        print(trace.digest)
+"""
+
+
+def test_the_same_seed_is_the_same_history_whatever_the_hashes_are() -> None:
+    said = set()
+    for hashes in ("0", "1", "4242"):
+        environment = {**os.environ, "PYTHONHASHSEED": hashes}
+        done = subprocess.run(
+            [sys.executable, "-c", DIGESTS], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
+        assert len(done.stdout.split()) == 24
+        said.add(done.stdout)
+    assert len(said) == 1
+
+
+def test_the_same_seed_is_the_same_history_on_a_real_store(place: Place) -> None:
+    digests = []
+    for _ in range(2):
+        trace = Trace()
+        full.run(3, None, trace)
+        digests.append(trace.digest)
+    assert digests[0] == digests[1]
