@@ -311,10 +311,18 @@ class OrgRoom:
             "lost": "JSONB", "winner": "TEXT", "by": "TEXT",
         }  # fmt: skip
         written = ", ".join(f'"{name}"' for name in columns)
+        rest = '"kind", "kept", "lost", "winner", "by"'
+        # A long transaction can show a second value with the stamp of the first: both are kept, a microsecond apart.
+        noted = (
+            "FROM conflict c WHERE c.client = :client AND c.org = :org AND c.object = s.object AND c.key = s.key "
+            "AND c.field = s.field AND c.kind = s.kind AND date_trunc('second', c.seen_at) = s.seen_at"
+        )
         with staged(connection, columns, rows) as stage:
             connection.execute(
                 text(
-                    f"INSERT INTO conflict (client, org, {written}) SELECT :client, :org, {written} FROM {stage} "
+                    f"INSERT INTO conflict (client, org, {written}) SELECT :client, :org, s.object, s.key, s.field, "
+                    f"s.seen_at + (SELECT count(*) {noted}) * interval '1 microsecond', {rest} FROM {stage} s "
+                    f"WHERE NOT EXISTS (SELECT 1 {noted} AND c.kept = s.kept AND c.lost = s.lost) "
                     "ON CONFLICT DO NOTHING"
                 ),
                 {"client": self._client, "org": self._org},

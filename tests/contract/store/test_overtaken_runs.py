@@ -68,3 +68,16 @@ def test_a_record_in_the_bin_is_no_second_one_beside_the_living_that_carries_its
     link, _ = room.memories("Case", ["ca:1"])["ca:1"]
     assert (link.sf_id, link.deleted) == (living.sf_id, False)
     assert plan(mappings, room.unsettled(NOW), room.ids((), ())).refused == ()
+
+
+def test_two_values_with_one_stamp_are_two_notes_and_one_value_is_one(store: Store, room, mappings) -> None:
+    line = Line(room, mappings)
+    line.read(a_case(1, sla_status=None))
+    line.rules(Evaluation(fields={("Case", "ca:1"): {"sla_status": "On track"}}))
+    line.settle(line.plan().changes)
+    stamp = NOW + timedelta(minutes=1)
+    for shown in ("Met", "Breached", "Breached"):  # a long transaction became visible with the stamp of the first
+        line.read(a_case(1, stamp=stamp, sla_status=shown))
+    notes = store.conflicts("acme")
+    assert sorted(note["lost"] for note in notes) == ["Breached", "Met"]
+    assert all(note["seen_at"].replace(microsecond=0) == stamp for note in notes)
