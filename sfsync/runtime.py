@@ -30,13 +30,14 @@ from sfsync.errors import (
     SfsyncError,
     StoreUnavailable,
     TurnOver,
+    WrongOrg,
 )
 from sfsync.logs import logger
 from sfsync.mapping import Client, Mappings, load_client, load_mappings, load_plans, standard_directory
 from sfsync.metadata import generate, zip_package
 from sfsync.mirror.compare import Certificate, Figures
 from sfsync.mirror.plan import Change, Outcome, Plan
-from sfsync.mirror.translate import Bookmark, Ids, Page, Seen
+from sfsync.mirror.translate import Bookmark, Ids, Page, Seen, long_id
 from sfsync.org.deploy import Deployed, deploy, grant
 from sfsync.org.examine import Examiner, figures
 from sfsync.org.extract import extract
@@ -99,11 +100,19 @@ class Runtime:
         self._add_orgs()
 
     def _add_orgs(self) -> None:
-        """Leave every org of the settings in the store; a pin in the settings is compared when the org is reached."""
-        known = {(row.client, row.org): row.role for row in self.store.orgs()}
+        """Leave every org of the settings in the store; those that are there as they should be cost nothing.
+
+        A pin that the store contradicts stops that org's own sync and nothing else.
+        """
+        known = {(row.client, row.org): (row.role, row.organization_id) for row in self.store.orgs()}
         for name, org in self.settings.orgs.items():
-            if known.get((self.client_name(name), name)) != org.role:
-                self.store.add_org(self.client_name(name), name, role=org.role)
+            pin = long_id(org.organization_id) if org.organization_id else None
+            role, pinned = known.get((self.client_name(name), name), (None, None))
+            if role != org.role or pin not in (None, pinned):
+                try:
+                    self.store.add_org(self.client_name(name), name, role=org.role, organization_id=pin)
+                except WrongOrg as wrong:
+                    log.error("org is pinned to another organisation", org=name, error=type(wrong).__name__)
 
     @classmethod
     def open(cls, settings: Settings | None = None, clock: Clock | None = None) -> Runtime:
