@@ -46,9 +46,9 @@ is imported; `--http` needs none.
 
 The pages only read, need no script and no token. They therefore answer only on this machine: the connection comes from
 a loopback address and the host is `localhost`, `*.localhost`, `127.0.0.1`, `[::1]` or
-`*.salesforce.com` (by a hosts file), so that no page elsewhere can lead its own name here and read along. In process, and in a world with the control face, which has no
-token either, they always answer; anybody else gets 404. Looking costs no API call, is in no journal, and is never
-struck by a fault.
+`*.salesforce.com` (by a hosts file), so that no page elsewhere can lead its own name here and read along. In process,
+and in a world with the control face, which has no token either, they always answer; anybody else gets 404. Looking
+costs no API call, is in no journal, and is never struck by a fault.
 
 ## In process
 
