@@ -98,6 +98,8 @@ MERGING = (
           ),
     Fault("a conflict is noted and forgotten", "I14: nothing is dropped silently",
           (_around(ModelRoom, "log", lambda real, self, seen, one: None),)),
+    Fault("one note for each stamp", "I14: two values with one stamp are two notes", (
+        (ModelRoom, "noted", lambda self, stamp, kind, kept, lost: (stamp, kind)),)),
     Fault("deletes are ignored", "D1: deleted there is deleted here", (
         _merge(lambda real, m, s, link, *r: real(m, replace(s, deleted=False), link, *r)),)),
     Fault("the bin speaks for the living", "I10: a record in the bin is no second one", (

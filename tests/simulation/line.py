@@ -329,11 +329,10 @@ class History:
         ids = Ids(org.organization_id)
         ids.update((sf_id, key) for (_, sf_id), key in store.ids.items())
         keys: dict[str, str] = {}
-        keys_alive = {row.external for row in org.rows.values() if row.external and not row.deleted}
         for row in org.rows.values():
             key = store.ids.get((org.name, row.id))
-            if row.deleted and row.external and row.external in keys_alive:
-                continue  # its key lives on in a record that was made anew
+            if row.deleted and row.external and org.by_key.get(row.external) != row.id:
+                continue  # its key went on to a record that was made anew
             local = store.rows.get((row.object, key or ""))
             link = store.links.get((org.name, row.object, key or ""))
             if key is None or local is None or link is None:

@@ -86,7 +86,7 @@ class ModelStore:
         self.ids: dict[tuple[str, str], str] = {}
         """(org, sf_id) to key."""
         self.bookmarks: dict[tuple[str, str], Bookmark] = {}
-        self.conflicts: dict[tuple[str, str, str, Any, str], tuple[Any, Any]] = {}
+        self.conflicts: dict[tuple[Any, ...], tuple[Any, Any]] = {}
         self.postings: list[Posting] = []
         self.standing: dict[str, tuple[int, str | None, int]] = {}
         """Source to its newest version, the pack it stands on and the minutes that stand there."""
@@ -385,17 +385,24 @@ class ModelRoom:
             kept[seen.key] = (seen, one)
         return list(kept.values())
 
+    def noted(self, stamp: Any, kind: str, kept: Any, lost: Any) -> tuple[Any, ...]:
+        """What tells two notes on one field apart: late commits may show two values with one stamp."""
+        return (stamp, kind, kept, lost)
+
     def of_two(self, kept: Seen, seen: Seen) -> Seen:
         """Which of two records with one key counts: the living one, else the first."""
         return seen if kept.deleted and not seen.deleted else kept
 
     def log(self, seen: Seen, one: Merged) -> None:
         """Write conflicts and hand edits down, each once."""
+        notes = self.store.conflicts
         for c in one.conflicts:
-            self.store.conflicts.setdefault((c.object, c.key, c.field, seen.stamp, "conflict"), (c.kept, c.lost))
+            named = (c.object, c.key, c.field, *self.noted(seen.stamp, "conflict", c.kept, c.lost))
+            notes.setdefault(named, (c.kept, c.lost))
             self.store.known.update((c.kept, c.lost))
         for e in one.hand_edits:
-            self.store.conflicts.setdefault((e.object, e.key, e.field, seen.stamp, "hand_edit"), (e.ours, e.found))
+            named = (e.object, e.key, e.field, *self.noted(seen.stamp, "hand_edit", e.ours, e.found))
+            notes.setdefault(named, (e.ours, e.found))
 
     def _taken(self, name: str, seen: Seen, one: Merged) -> None:
         """What the desk said may be replaced only after people could see it, or with a note in the log."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation import crashes, faults, full, line, line_crashes, walk
+from tests.simulation import contract, crashes, faults, full, line, line_crashes, walk
 from tests.simulation.ground import Trace, shorten
 from tests.simulation.place import Place
 from tests.simulation.regressions import FINDINGS, Finding
@@ -37,8 +37,13 @@ def test_the_line_keeps_every_promise_through_crashes_people_and_bad_luck(block:
         line.run(seed)
 
 
+def test_the_rules_say_each_thing_once_and_overlook_nothing() -> None:
+    for seed in range(150):
+        contract.run(seed)
+
+
 def test_the_whole_of_it_keeps_every_promise_on_a_real_store(place: Place) -> None:
-    for seed in range(6):
+    for seed in range(4):
         full.run(seed)
 
 
@@ -49,7 +54,7 @@ def test_wherever_a_run_died_the_end_is_the_same() -> None:
 
 
 def test_a_run_on_a_real_store_may_die_at_any_side_effect(place: Place) -> None:
-    count, bad = crashes.judge(place, "time_is_logged", every=7)
+    count, bad = crashes.judge(place, "time_is_logged", every=11)
     assert count > 40
     assert bad == []
 
@@ -105,9 +110,9 @@ def test_a_failing_history_is_shortened_to_what_matters() -> None:
 
 
 DIGESTS = """
-from tests.simulation import line, walk
+from tests.simulation import contract, line, walk
 from tests.simulation.ground import Trace
-for module in (walk, line):
+for module in (walk, line, contract):
     for seed in range(12):
         trace = Trace()
         module.run(seed, None, trace)
@@ -122,7 +127,7 @@ def test_the_same_seed_is_the_same_history_whatever_the_hashes_are() -> None:
         done = subprocess.run(
             [sys.executable, "-c", DIGESTS], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
         )
-        assert len(done.stdout.split()) == 24
+        assert len(done.stdout.split()) == 36
         said.add(done.stdout)
     assert len(said) == 1
 

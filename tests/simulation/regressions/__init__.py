@@ -30,4 +30,14 @@ FINDINGS = (
         "Somebody changed the store between the reading of the memories and the merge's commit, and the old value won; "
         "absorb now proves that the client is as it was.",
     ),
+    Finding(
+        "one note for each stamp", 4314,
+        "A long transaction became visible with a stamp that had been seen before; the second conflict on the field "
+        "was taken for the first and not written down; both are noted now.",
+    ),
+    Finding(
+        "the bin speaks for the living", 2114,
+        "A late create of a frozen run and the deleted record that it doubled came on one page, and the living one was "
+        "set aside; what lies in the bin is no second record now.",
+    ),
 )  # fmt: skip
