@@ -32,7 +32,7 @@ def list_runs(org: str | None, limit: int, as_json: bool) -> None:
     with runtime() as opened:
         names = opened.orgs((org,) if org else ())
         found = [run for name in names for run in opened.store.runs(opened.runtime.client_name(name), name, limit)]
-    found = sorted(found, key=lambda run: (run.started_at, run.run), reverse=True)[:limit]
+    found = sorted(found, key=lambda run: run.seq, reverse=True)[:limit]
     columns = ("Run", "Org", "State", "Started", "Seconds", "Read", "Took", "Wrote", "Refused", "Calls", "Error")
     rows = [
         (

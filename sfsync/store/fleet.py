@@ -136,14 +136,14 @@ class Fleet:
         with self._database.reading(client) as connection:
             mine = run.c.org == org
             newest = connection.execute(
-                select(run.c.started_at, run.c.ended_at)
+                select(run.c.seq, run.c.started_at, run.c.ended_at)
                 .where(mine, run.c.state == "done")
-                .order_by(run.c.started_at.desc())
+                .order_by(run.c.seq.desc())
                 .limit(1)
             ).first()
             failed = select(func.count()).where(mine, run.c.state == "failed")
             if newest is not None:
-                failed = failed.where(run.c.started_at > newest.started_at)
+                failed = failed.where(run.c.seq > newest.seq)
             use = connection.execute(select(api_use).where(api_use.c.org == org, api_use.c.day_on == day_on)).first()
             return OrgFigures(
                 last_seconds=(newest.ended_at - newest.started_at).total_seconds() if newest else None,

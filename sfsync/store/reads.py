@@ -114,9 +114,7 @@ class Reads:
 
     def run(self, client: str, name: str) -> RunRow | None:
         """Return the client's run called ``name``, which may be cut to its first characters; None if there is none."""
-        query = (
-            select(run).where(run.c.run.startswith(name, autoescape=True)).order_by(run.c.started_at.desc()).limit(1)
-        )
+        query = select(run).where(run.c.run.startswith(name, autoescape=True)).order_by(run.c.seq.desc()).limit(1)
         with self._database.reading(client) as connection:
             row = connection.execute(query).mappings().first()
             return RunRow(**{**row, "counts": from_json(row["counts"])}) if row else None

@@ -73,6 +73,8 @@ class RunRow:
 
     client: str
     run: str
+    seq: int
+    """Runs are numbered in the order in which they began: many begin in one second."""
     org: str
     state: str
     """``running``, ``done``, ``failed`` or ``lost``."""
@@ -295,7 +297,7 @@ class Store:
 
     def runs(self, client_name: str, org_name: str | None = None, limit: int = 20) -> list[RunRow]:
         """Return the newest runs of a client, newest first."""
-        query = select(run).order_by(run.c.started_at.desc(), run.c.run).limit(limit)
+        query = select(run).order_by(run.c.seq.desc()).limit(limit)
         if org_name is not None:
             query = query.where(run.c.org == org_name)
         with self._database.reading(client_name) as connection:

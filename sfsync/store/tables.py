@@ -340,6 +340,7 @@ run = Table(
     metadata,
     Column("client", Text, nullable=False),
     Column("run", Text, nullable=False),
+    Column("seq", BigInteger, Identity(always=True), nullable=False, comment="the order in which they began"),
     Column("org", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("stage", Text, nullable=False, server_default=text("''")),
@@ -350,7 +351,7 @@ run = Table(
     PrimaryKeyConstraint("client", "run"),
     ForeignKeyConstraint(["client", "org"], ["org.client", "org.org"]),
     CheckConstraint("state IN ('running', 'done', 'failed', 'lost')", name="state"),
-    Index("ix_run_recent", "client", "org", "started_at"),
+    Index("ix_run_recent", "client", "org", "seq"),
 )
 
 certificate = Table(

@@ -645,6 +645,9 @@ def upgrade() -> None:
         "run",
         sa.Column("client", sa.Text(), nullable=False),
         sa.Column("run", sa.Text(), nullable=False),
+        sa.Column(
+            "seq", sa.BigInteger(), sa.Identity(always=True), nullable=False, comment="the order in which they began"
+        ),
         sa.Column("org", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("stage", sa.Text(), server_default=sa.text("''"), nullable=False),
@@ -656,7 +659,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["client", "org"], ["org.client", "org.org"], name=op.f("fk_run_client_org")),
         sa.PrimaryKeyConstraint("client", "run", name=op.f("pk_run")),
     )
-    op.create_index("ix_run_recent", "run", ["client", "org", "started_at"], unique=False)
+    op.create_index("ix_run_recent", "run", ["client", "org", "seq"], unique=False)
     # ### end Alembic commands ###
 
 
