@@ -68,22 +68,23 @@ def demo(cases: Path | None, folder: Path | None, keep: bool) -> None:
     """Watch sfsync do its job with real parts: orgs, store, broker and worker, all on this machine."""
     from sfsync.cli.demo_cases import read_incidents
 
-    incidents = read_incidents(cases, CLIENTS["acme"]["zone"]) if cases else None
+    log = read_incidents(cases, CLIENTS["acme"]["zone"], SystemClock().now()) if cases else None
     with _workspace(folder, keep) as place, ExitStack() as stack:
-        show = Show(place, stack, ["acme"] if incidents is not None else list(CLIENTS))
+        show = Show(place, stack, ["acme"] if log else list(CLIENTS))
         show.start_orgs()
         show.start_broker()
         show.open_store()
         show.deploy()
-        if incidents is not None:
-            told = show.people["acme"].replay(incidents)
-            show.say(f"{len(incidents)} incidents lived through again as Cases, {told} acts of people")
+        if log:
+            told = show.people["acme"].replay(log.incidents)
+            read = f"{log.rows} rows, {log.unknown} unknown values in what is read of them"
+            show.say(f"{len(log.incidents)} incidents lived through again as Cases, {told} acts of people ({read})")
         else:
             show.buy_packs()
             show.live()
         show.present()
         show.nightly_run()
-        if incidents is not None:
+        if log:
             show.answers()
         else:
             show.balances()
