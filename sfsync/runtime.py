@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -33,24 +33,21 @@ from sfsync.errors import (
     WrongOrg,
 )
 from sfsync.logs import logger
-from sfsync.mapping import Client, Mappings, load_client, load_mappings, load_plans, standard_directory
+from sfsync.mapping import Client, load_client, load_mappings, load_plans, standard_directory
 from sfsync.metadata import generate, zip_package
-from sfsync.mirror.compare import Certificate, Figures
-from sfsync.mirror.plan import Change, Outcome, Plan
-from sfsync.mirror.translate import Bookmark, Ids, Page, Seen, long_id
+from sfsync.mirror.compare import Certificate
+from sfsync.mirror.plan import Plan
+from sfsync.mirror.translate import Ids, long_id
 from sfsync.org.deploy import Deployed, deploy, grant
-from sfsync.org.examine import Examiner, figures
-from sfsync.org.extract import extract
-from sfsync.org.preflight import Preflight, preflight
 from sfsync.org.session import OrgSession
 from sfsync.org.soql import query_path
 from sfsync.org.tokens import FileTokens, MemoryTokens, TokenStore
-from sfsync.org.writeback import write_back
+from sfsync.reach import Reach
 from sfsync.rules.evaluate import Contract
 from sfsync.settings import OrgSettings, Settings, load
 from sfsync.store.embedded import EmbeddedPostgres
 from sfsync.store.fleet import Fleet
-from sfsync.store.lease import Lease
+from sfsync.store.lease import Hold, Lease
 from sfsync.store.store import OrgRow, Store
 from sfsync.sync import Bounds, Preview, Report, Vanishing, preview, sync_org, take_in
 
@@ -267,8 +264,9 @@ class Runtime:
         row = self._row(org)
         if row.state == "paused" and not confirmed:
             raise AccessDenied(f"org {org} is paused: {row.reason}", advice=f"sfsync org resume {org}")
-        with self._held(name, org) as lease, closing(self.session(org)) as session:
+        with self._held(name, org) as hold, closing(self.session(org)) as session:
             run = self.store.begin_run(name, org, self.clock.now())
+            reach = Reach(session, hold, self.clock, turn_seconds)
             began = self.clock.monotonic()
 
             def said(result: str, **more: Any) -> None:
@@ -276,15 +274,15 @@ class Runtime:
                 log.info("run ended", run=run, org=org, result=result, ms=took, **more)
 
             def stage(what: str) -> None:
-                self._renew(lease)
+                hold.renew()
                 self.store.stage(name, run, what)
                 step(what)
 
             try:
                 self.store.pin(name, org, session.organization_id)
                 report = sync_org(
-                    self._reach(session, lease, turn_seconds),
-                    self.store.room(name, org, client.mappings, lease),
+                    reach,
+                    self.store.room(name, org, client.mappings, hold.lease),
                     client.mappings,
                     self.contract(name),
                     now=self.clock.now(),
@@ -325,10 +323,6 @@ class Runtime:
             )
             return report
 
-    def _reach(self, session: OrgSession, lease: Lease, turn_seconds: float | None = None) -> Reach:
-        renew_after = self.settings.store.lease_seconds / 3
-        return Reach(session, lambda: self._renew(lease), self.clock, renew_after, turn_seconds)
-
     def plan(self, org: str) -> Preview:
         """Return what ``sync`` would do now; nothing is changed, neither here nor in the org.
 
@@ -336,9 +330,9 @@ class Runtime:
         """
         name = self.client_name(org)
         settings, client = self.org(org), self.client(name)
-        with self._held(name, org) as lease, closing(self.session(org)) as session:
+        with self._held(name, org) as hold, closing(self.session(org)) as session:
+            reach = Reach(session, hold, self.clock)
             self.store.pin(name, org, session.organization_id)
-            reach = self._reach(session, lease)
             with self.store.rehearse(name, org, client.mappings) as room:
                 return preview(
                     reach,
@@ -356,10 +350,10 @@ class Runtime:
         """
         name = self.client_name(org)
         settings, client = self.org(org), self.client(name)
-        with self._held(name, org) as lease, closing(self.session(org)) as session:
+        with self._held(name, org) as hold, closing(self.session(org)) as session:
+            reach = Reach(session, hold, self.clock)
             self.store.pin(name, org, session.organization_id)
-            reach = self._reach(session, lease)
-            room = self.store.room(name, org, client.mappings, lease)
+            room = self.store.room(name, org, client.mappings, hold.lease)
             bookmarks = room.bookmarks()
             ids = Ids(reach.organization_id)
             reach.check(client.mappings, bookmarks, ids)
@@ -372,20 +366,22 @@ class Runtime:
                     take_in(page, room, client.mappings, ids, bounds, report, vanishing)
             return made, self.store.keep_certificate(made)
 
-    def _renew(self, lease: Lease) -> None:
-        self.store.renew(lease, self.settings.store.lease_seconds)
-
     @contextmanager
-    def _held(self, client: str, org: str) -> Iterator[Lease]:
+    def _held(self, client: str, org: str) -> Iterator[Hold]:
         seconds = self.settings.store.lease_seconds
+        asked_at = self.clock.monotonic()
         lease = self.store.acquire(client, org, self.holder, seconds)
         if lease is None:
             holder = self._row(org).holder or "another run"
             raise LeaseLost(
                 f"org {org} is being synced by {holder}; wait until it ends, at most {seconds} s after a crash"
             )
+
+        def renew(lease: Lease) -> None:
+            self.store.renew(lease, seconds)
+
         try:
-            yield lease
+            yield Hold(lease, seconds, renew=renew, monotonic=self.clock.monotonic, asked_at=asked_at)
         finally:
             self.store.release(lease)
 
@@ -466,87 +462,6 @@ class Runtime:
         self.fleet.write_ticks((f"deadline:{org}", now.replace(second=0)) for org in orgs)
         states = {row.org: row for row in self.store.orgs()}
         return [org for org in orgs if org in states and self._may_run(states[org], now)]
-
-
-class Reach:
-    """An org as the line sees it: a session, with the lease renewed while the work goes on."""
-
-    def __init__(
-        self,
-        session: OrgSession,
-        renew: Callable[[], None],
-        clock: Clock,
-        renew_after: float,
-        turn_seconds: float | None = None,
-    ) -> None:
-        self._session = session
-        self._renew = renew
-        self._clock = clock
-        self._renew_after = renew_after
-        self._renewed_at = clock.monotonic()
-        session.alive = self._stay
-        self._ends_at = None if turn_seconds is None else self._renewed_at + turn_seconds
-        self._checked: Preflight | None = None
-        self._mapped: tuple[Mappings, Ids] | None = None
-        self.name = session.name
-
-    @property
-    def organization_id(self) -> str:
-        """The organisation that was reached; logs in if nobody did."""
-        return self._session.organization_id
-
-    @property
-    def calls(self) -> int:
-        """API calls so far."""
-        return self._session.calls.api
-
-    def check(self, mappings: Mappings, bookmarks: Mapping[str, Bookmark], ids: Ids) -> None:
-        """Raise SchemaDrift if the mapping does not fit the org."""
-        self._checked = preflight(self._session, mappings, bookmarks, ids)
-        self._mapped = (mappings, ids)
-
-    def figures(self, mappings: Mappings) -> Mapping[str, Mapping[date, Figures]]:
-        """Return each object's figures by day, as the org adds them up."""
-        return figures(self._session, mappings)
-
-    def of_days(self, sobject: str, days: Iterable[date]) -> Mapping[str, Seen]:
-        """Return the live records whose stamp lies on one of ``days``."""
-        return self._examiner().of_days(sobject, days)
-
-    def by_id(self, sobject: str, sf_ids: Iterable[str]) -> Mapping[str, Seen]:
-        """Return the records with these ids, those in the recycle bin too."""
-        return self._examiner().by_id(sobject, sf_ids)
-
-    def _examiner(self) -> Examiner:
-        assert self._checked is not None
-        assert self._mapped is not None
-        return Examiner(self._session, self._mapped[0], self._checked, self._mapped[1])
-
-    def pages(self, mappings: Mappings, bookmarks: Mapping[str, Bookmark], ids: Ids) -> Iterable[Page]:
-        """Yield what changed, after ``check``."""
-        assert self._checked is not None
-        for page in self._beating(extract(self._session, mappings, bookmarks, ids, self._checked)):
-            yield page
-            # Only where the next turn goes on behind this page, which is committed: so each turn gets further.
-            over = self._ends_at is not None and self._clock.monotonic() > self._ends_at
-            if over and page.bookmark.checkpoint:
-                raise TurnOver(f"org {self.name}: the run had its turn and goes on behind the others")
-
-    def write(self, mappings: Mappings, changes: tuple[Change, ...]) -> Iterable[Outcome]:
-        """Carry out ``changes``: one outcome each; what a person edited since it was read is left alone."""
-        seen = {change.sf_id: change.seen_at for change in changes if change.sf_id and change.seen_at}
-        return self._beating(write_back(self._session, mappings, changes, unless_changed=seen))
-
-    def _stay(self) -> None:
-        """Renew the lease if a third of it has passed; also while the session waits for its org."""
-        if self._clock.monotonic() - self._renewed_at > self._renew_after:
-            self._renewed_at = self._clock.monotonic()
-            self._renew()
-
-    def _beating(self, items: Iterable[Any]) -> Iterator[Any]:
-        for item in items:
-            self._stay()
-            yield item
 
 
 def counts(report: Report) -> dict[str, Any]:

@@ -203,7 +203,7 @@ def _close(session: OrgSession, job: Job) -> Job:
     path = f"jobs/ingest/{job.id}"
     for attempt in range(1, READ_ATTEMPTS + 1):
         try:
-            return Job.of(session.request("PATCH", path, json_body={"state": "UploadComplete"}).body)
+            return Job.of(session.request("PATCH", path, json_body={"state": "UploadComplete"}, writes=True).body)
         except OrgUnavailable:
             if attempt == READ_ATTEMPTS:
                 raise

@@ -39,6 +39,11 @@ class Sub:
     """What an org may refuse to do inside a composite, e.g. ``describe``; remembered per org."""
 
     @property
+    def writes(self) -> bool:
+        """True if it may change a record."""
+        return self.method != "GET"
+
+    @property
     def costly(self) -> bool:
         """True if it is one of the at most 5 queries or collections of a composite."""
         below = self.path.split("/services/data/", maxsplit=1)[-1]
@@ -138,8 +143,9 @@ def _alone(session: OrgSession, sub: Sub) -> bool:
 def alone(session: OrgSession, sub: Sub) -> SubAnswer:
     """Return the answer to ``sub`` sent as a request of its own; a refusal of the record or resource is an answer."""
     got = session.request(
-        sub.method, sub.path, json_body=sub.body, headers=sub.headers, attempts=READ_ATTEMPTS, refusals=True
-    )
+        sub.method, sub.path, json_body=sub.body, headers=sub.headers, attempts=READ_ATTEMPTS, refusals=True,
+        writes=sub.writes,
+    )  # fmt: skip
     return SubAnswer(got.status, got.body, {k.lower(): v for k, v in got.headers.items()}, got.began)
 
 
@@ -158,7 +164,8 @@ def send(session: OrgSession, subs: Sequence[Sub], *, attempts: int = 1, all_or_
             one["httpHeaders"] = dict(sub.headers)
         requests.append(one)
     body = {"allOrNone": all_or_none, "collateSubrequests": False, "compositeRequest": requests}
-    answer = session.request("POST", "composite", json_body=body, attempts=attempts)
+    writes = any(sub.writes for sub in subs)
+    answer = session.request("POST", "composite", json_body=body, attempts=attempts, writes=writes)
     rows = answer.body.get("compositeResponse") if isinstance(answer.body, dict) else None
     if not isinstance(rows, list) or len(rows) != len(subs):
         raise OutcomeUnknown(f"a composite of {len(subs)} requests got {_count(rows)} answers")

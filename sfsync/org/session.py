@@ -43,6 +43,7 @@ ALIVE_SECONDS = 10.0
 COMPRESS_ABOVE = 16_384
 """Bytes of a body from which compressing it costs less than sending it."""
 UNPACKED = "compressed request"
+TURN_HEADER = "X-Sfsync-Lease"
 WRITING = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 
 
@@ -92,6 +93,11 @@ class OrgSession:
         """What this org was found not to do (``composite describe``, ``updated Case``); the caller may keep it."""
         self.alive: Callable[[], None] = lambda: None
         """Called before every request and at least every ten seconds of a wait: renews a lease, or raises."""
+        self.before_write: Callable[[], float | None] = lambda: None
+        """Called before every request that writes: returns how long it may take, or raises if nothing may be written
+        any more."""
+        self.turn = ""
+        """Names the run to the org and to whatever stands between; sent with every request."""
         self.page_rows: int | None = None
         """Rows of a query's page asked for; the org gives 2,000 unless told, and fewer of wide rows."""
         self.schema: dict[str, ObjectSeen] = {}
@@ -196,17 +202,19 @@ class OrgSession:
         attempts: int = 1,
         timeout: float | None = None,
         refusals: bool = False,
+        writes: bool = False,
     ) -> Answer:
         """Send one request and return its answer; an error answer is raised as the OrgError its code means.
 
         ``path`` is below the API version, or begins with ``/services/``. With ``attempts`` above 1 the same request
         is repeated after OrgUnavailable and short-lived OrgBusy, with growing waits: only for requests that may be
-        repeated. With ``refusals`` an error about the record or resource itself is an answer and not raised.
+        repeated. With ``refusals`` an error about the record or resource itself is an answer and not raised. A request
+        that ``writes`` records is sent only while ``before_write`` lets it, and takes no longer than that allows.
         """
         body = data if json_body is None else dump_json(json_body)
         for attempt in range(1, attempts + 1):
             try:
-                return self._once(method, path, body, content_type, headers or {}, timeout, refusals)
+                return self._once(method, path, body, content_type, headers or {}, timeout, refusals, writes)
             except OrgError as bad:
                 if attempt == attempts or not repeatable(bad):
                     raise
@@ -250,6 +258,7 @@ class OrgSession:
         headers: Mapping[str, str],
         timeout: float | None,
         refusals: bool,
+        writes: bool,
     ) -> Answer:
         sent = dict(headers)
         packed = body
@@ -260,10 +269,10 @@ class OrgSession:
                 sent["Content-Encoding"] = "gzip"
                 packed = gzip.compress(body, 1, mtime=0)
         started = self.clock.monotonic()
-        answer = self._call(method, path, packed, sent, timeout=timeout)
+        answer = self._call(method, path, packed, sent, timeout=timeout, writes=writes)
         if answer.status_code == requests.codes.unsupported_media_type and "Content-Encoding" in sent:
             self.refused.add(UNPACKED)
-            return self._once(method, path, body, content_type, headers, timeout, refusals)
+            return self._once(method, path, body, content_type, headers, timeout, refusals, writes)
         return self._understood(answer, refusals, self.clock.monotonic() - started)
 
     def _call(
@@ -275,12 +284,17 @@ class OrgSession:
         *,
         stream: bool = False,
         timeout: float | None = None,
+        writes: bool = False,
     ) -> requests.Response:
         sent = {"Sforce-Call-Options": f"client=sfsync/{__version__}", "Accept-Encoding": "gzip", **headers}
         if method in WRITING:
             sent.setdefault("Sforce-Auto-Assign", "FALSE")
+        if self.turn:
+            sent[TURN_HEADER] = self.turn
         self.alive()
         url = self._current().instance_url + self.path(path)
+        if writes and (allowed := self.before_write()) is not None:  # last of all: a login may take its time
+            timeout = allowed if timeout is None else min(timeout, allowed)
         return self._wire.request(method, url, data=body, headers=sent, stream=stream, timeout=timeout)
 
     def _understood(self, answer: requests.Response, refusals: bool, took: float) -> Answer:

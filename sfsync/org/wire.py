@@ -76,29 +76,36 @@ class Wire(requests.Session):
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send ``request`` within its deadline, with the current token; renew the token once if it is refused.
 
+        The deadline is one for both tries.
+
         Raises OutcomeUnknown if the request may have reached the org and no whole answer came back,
         OrgUnavailable if it certainly did not reach it, WrongOrg before anything is sent to another host.
         """
         if _origin(request.url or "") != self._host:
             raise WrongOrg(f"this session belongs to {self._host}, not to {_origin(request.url or '')}")
         token = self.authority.bearer() if self.authority else ""
-        answer = self._send(request, token, **kwargs)
-        if answer.status_code == 401 and self.authority is not None and _session_expired(answer):
-            answer = self._send(request, self.authority.renew(token), **kwargs)
-            if answer.status_code == 401:
-                raise faults.error_of(401, json_or_none(answer.content), answer.text[:200])
-        return answer
-
-    def _send(self, request: requests.PreparedRequest, token: str, **kwargs: Any) -> requests.Response:
-        if token:
-            request.headers["Authorization"] = f"Bearer {token}"
-            if "X-SFDC-Session" in request.headers:
-                request.headers["X-SFDC-Session"] = token
         total = kwargs.pop("timeout", None)
         streamed = bool(kwargs.get("stream"))
         total = float(total) if isinstance(total, int | float) else (STREAM_SECONDS if streamed else TOTAL_SECONDS)
         until = self._clock.monotonic() + total
-        kwargs |= {"timeout": (CONNECT_SECONDS, total), "allow_redirects": False, "proxies": {}, "stream": True}
+        answer = self._send(request, token, until, **kwargs)
+        if answer.status_code == 401 and self.authority is not None and _session_expired(answer):
+            answer = self._send(request, self.authority.renew(token), until, **kwargs)
+            if answer.status_code == 401:
+                raise faults.error_of(401, json_or_none(answer.content), answer.text[:200])
+        return answer
+
+    def _send(self, request: requests.PreparedRequest, token: str, until: float, **kwargs: Any) -> requests.Response:
+        if token:
+            request.headers["Authorization"] = f"Bearer {token}"
+            if "X-SFDC-Session" in request.headers:
+                request.headers["X-SFDC-Session"] = token
+        left = until - self._clock.monotonic()
+        if left <= 0:
+            raise OrgUnavailable("logging in again took all the time the request had; it was not sent")
+        streamed = bool(kwargs.get("stream"))
+        connect = min(CONNECT_SECONDS, left)
+        kwargs |= {"timeout": (connect, left), "allow_redirects": False, "proxies": {}, "stream": True}
         try:
             answer = super().send(request, **kwargs)
         except OrgError:

@@ -6,6 +6,7 @@ frozen past its lease cannot commit, whatever it believes (P13).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
@@ -20,6 +21,69 @@ class Lease:
     client: str
     org: str
     token: int
+
+
+WRITE_SECONDS = 30.0
+"""Longest wait for the answer to a request that writes; the lease outlives it by ``MARGIN_SECONDS``."""
+MARGIN_SECONDS = 10.0
+
+
+class Hold:
+    """A lease in the hands of a run, which knows by its own monotonic clock how long it lasts for certain.
+
+    It is dated from before the question to the database, so it never seems to last longer than it does.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        seconds: int,
+        *,
+        renew: Callable[[Lease], None],
+        monotonic: Callable[[], float],
+        asked_at: float,
+    ) -> None:
+        """``asked_at`` is the monotonic instant before the lease was asked for."""
+        self.lease = lease
+        self._seconds = float(seconds)
+        self._renew = renew
+        self._monotonic = monotonic
+        self._asked_at = asked_at
+
+    @property
+    def remaining(self) -> float:
+        """Seconds for which nobody else can have the org; below zero once somebody may."""
+        return self._asked_at + self._seconds - self._monotonic()
+
+    @property
+    def write_seconds(self) -> float:
+        """How long a request that writes may take."""
+        return min(WRITE_SECONDS, self._seconds / 2)
+
+    def renew(self) -> None:
+        """Let the lease last in full from now; LeaseLost if somebody took the org over."""
+        asked_at = self._monotonic()
+        self._renew(self.lease)
+        self._asked_at = asked_at
+
+    def stay(self) -> None:
+        """Renew the lease once a third of it has passed."""
+        if self.remaining < self._seconds * 2 / 3:
+            self.renew()
+
+    def for_writing(self) -> float:
+        """Return how many seconds the request that is about to write may take; the lease lasts longer by a margin.
+
+        Renews it where that is needed. LeaseLost if somebody took the org over, or if renewing took so long that
+        the lease might end before the answer comes. What is left is the pause between this check and the send: there
+        the revision rule in the org refuses what is late.
+        """
+        margin = min(MARGIN_SECONDS, self._seconds / 6)
+        if self.remaining <= self.write_seconds + margin:
+            self.renew()
+            if self.remaining <= self.write_seconds + margin:
+                raise LeaseLost(f"org {self.lease.org}: renewing the lease took too long; nothing more is written")
+        return self.write_seconds
 
 
 def acquire(connection: Connection, client: str, org: str, holder: str, seconds: int) -> Lease | None:

@@ -33,6 +33,7 @@ FLOORS: dict[str, int] = {
     "sfsync.sync": 5,
     "sfsync.audit": 5,
     "sfsync.calendars": 5,
+    "sfsync.reach": 5,
     "sfsync.runtime": 6,
     "sfsync.watch": 6,
     "sfsync.cli": 7,

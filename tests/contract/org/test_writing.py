@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sfsync.errors import LeaseLost
 from sfsync.mirror.plan import Change, Outcome, Result
 from tests.contract.org.reached import Reached, seen_of
 
@@ -236,6 +237,39 @@ def test_the_budget_bounds_the_calls_of_a_run(tenth: Reached) -> None:
 def test_a_deadline_leaves_the_rest_for_later(ready: Reached) -> None:
     outcomes = ready.write(new_packs(10), deadline=ready.clock.monotonic())
     assert {o.code for o in outcomes} == {"DEADLINE"}
+
+
+def test_each_request_that_writes_is_allowed_first_and_none_that_reads(ready: Reached) -> None:
+    asked: list[int] = []
+    ready.session.before_write = lambda: asked.append(ready.calls())
+    ready.sync()
+    assert asked == []
+    before = ready.calls()
+    ready.write(new_packs(1500))
+    assert asked == list(range(before, ready.calls()))
+    assert len(asked) > 1
+
+
+def test_a_run_that_may_not_write_any_more_sends_nothing(ready: Reached) -> None:
+    def lost() -> None:
+        raise LeaseLost("another run has taken it over")
+
+    ready.session.before_write = lost
+    before = ready.calls()
+    with pytest.raises(LeaseLost):
+        ready.write(new_packs(3))
+    assert ready.calls() == before
+    assert stored(ready, "Plan__c") == {}
+
+
+def test_a_request_that_writes_is_given_up_when_its_time_is_over(ready: Reached) -> None:
+    ready.session.before_write = lambda: 30.0
+    ready.faults({"kind": "slow", "path": "composite", "seconds": 100})
+    began = ready.clock.monotonic()
+    outcomes = ready.write(new_packs(300))
+    assert results(outcomes) == {Result.LATER: 300}
+    waited = ready.clock.monotonic() - began
+    assert 4 * 30 <= waited < 4 * 30 + 10, "four tries, each for its thirty seconds"
 
 
 def test_an_outage_leaves_every_row_for_later(ready: Reached) -> None:

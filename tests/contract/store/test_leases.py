@@ -7,8 +7,10 @@ import threading
 import psycopg
 import pytest
 
+from sfsync.clock import ManualClock
 from sfsync.errors import LeaseLost, StoreRefused
 from sfsync.mirror.translate import Bookmark, Page
+from sfsync.store.lease import Hold, Lease
 from tests.contract.store.conftest import NOW
 
 
@@ -93,3 +95,65 @@ def test_only_one_of_many_gets_the_org(store) -> None:
     for racer in racers:
         racer.join()
     assert sum(lease is not None for lease in got) == 1
+
+
+# --- what a run knows of its own lease --------------------------------------------------------------------------
+
+
+class Held:
+    """A hold on a clock that is moved by hand, and on a database that takes its time."""
+
+    def __init__(self, seconds: int) -> None:
+        self.clock = ManualClock(NOW)
+        self.renewed = 0
+        self.renewing_takes = 0.0
+        self.hold = Hold(
+            Lease("acme", "acme", 1), seconds, renew=self.renew, monotonic=self.clock.monotonic, asked_at=0.0
+        )
+
+    def renew(self, lease: Lease) -> None:
+        self.renewed += 1
+        self.clock.advance(self.renewing_takes)
+
+
+def test_a_request_that_writes_is_outlived_by_the_lease_by_ten_seconds() -> None:
+    held = Held(60)
+    for _ in range(200):
+        allowed = held.hold.for_writing()
+        assert held.hold.remaining > allowed + 10
+        held.clock.advance(1)
+    assert 5 <= held.renewed <= 11, "it is renewed when it is needed and not each time"
+
+
+@pytest.mark.parametrize("seconds", [1, 2, 5, 40, 60, 600])
+def test_a_short_lease_shortens_the_wait_for_an_answer(seconds: int) -> None:
+    held = Held(seconds)
+    held.clock.advance(seconds * 0.9)
+    allowed = held.hold.for_writing()
+    assert 0 < allowed <= 30
+    assert held.hold.remaining - allowed >= min(10, seconds / 6)
+
+
+def test_nothing_is_written_when_renewing_took_so_long_that_the_lease_may_end_first() -> None:
+    held = Held(60)
+    held.clock.advance(45)
+    held.renewing_takes = 20.5
+    with pytest.raises(LeaseLost, match="too long"):
+        held.hold.for_writing()
+
+
+def test_a_lease_is_dated_from_before_it_was_asked_for() -> None:
+    held = Held(60)
+    held.renewing_takes = 7
+    held.hold.renew()
+    assert held.hold.remaining == 53
+
+
+def test_a_lease_is_renewed_once_a_third_of_it_has_passed() -> None:
+    held = Held(60)
+    held.clock.advance(19)
+    held.hold.stay()
+    assert held.renewed == 0
+    held.clock.advance(2)
+    held.hold.stay()
+    assert held.renewed == 1
