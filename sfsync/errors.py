@@ -149,10 +149,14 @@ class SchemaDrift(OrgError):
     next = Next.PAUSE_ORG
     exit = Exit.CHECK_FAILED
 
+    SHOWN = 4
+
     def __init__(self, org: str, problems: list[str]) -> None:
-        lines = "; ".join(problems)
+        lines = "; ".join(problems[: self.SHOWN])
+        more = len(problems) - self.SHOWN
         super().__init__(
-            f"org {org}: {len(problems)} difference(s) between mapping and org: {lines}",
+            f"org {org}: {len(problems)} difference(s) between mapping and org: {lines}"
+            + (f"; and {more} more (sfsync org test {org})" if more > 0 else ""),
             advice="deploy the metadata (sfsync metadata deploy) or grant the permission set",
         )
         self.problems = problems

@@ -13,6 +13,7 @@ import click
 from sfsync.cli.connect import connect, key
 from sfsync.cli.output import as_json, emit, pairs, show, table, talk
 from sfsync.cli.rooms import Opened, runtime
+from sfsync.errors import SchemaDrift
 
 
 @click.group()
@@ -69,7 +70,14 @@ def test(org: str, as_json: bool) -> None:
         with closing(opened.runtime.session(org)) as session:
             organization = session.organization_id
             opened.store.pin(row.client, org, organization)
-            preflight(session, opened.client(row.client).mappings, {}, Ids(organization))
+            try:
+                preflight(session, opened.client(row.client).mappings, {}, Ids(organization))
+            except SchemaDrift as drift:
+                if as_json:
+                    emit({"ok": False, "org": org, "problems": drift.problems})
+                else:
+                    click.echo("\n".join(drift.problems))
+                raise
             usage = session.budget.usage
             told = {
                 "org": org,

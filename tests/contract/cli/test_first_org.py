@@ -50,7 +50,10 @@ def test_a_new_org_is_connected_deployed_and_synced_and_the_second_sync_writes_n
 
     drift = typed("org", "test", "acme")
     assert drift.code == 5
-    assert "Maintenance_Pack__c" in drift.err
+    assert "Maintenance_Pack__c is missing" in drift.err
+    told = drift.out.splitlines()
+    assert (len(told), f"and {len(told) - 4} more" in drift.err) == (len(set(told)), True)
+    assert typed("org", "test", "acme", "--json").json["problems"] == told
 
     admin = world["orgs"][0]["username"]
     assert typed("metadata", "deploy", "acme", "--as", admin, "--check-only", "--json").json["check_only"] is True
