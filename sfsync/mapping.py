@@ -26,7 +26,7 @@ from sfsync.records import RECORDS, Record, field_names
 Owner = Literal["org", "service", "shared"]
 OnConflict = Literal["org", "store", "newest"]
 
-OBJECT_FILES = ("account", "pack", "case", "estimate", "time_entry", "summary", "summary_line")
+OBJECT_FILES = ("account", "pack", "adjustment", "case", "estimate", "time_entry", "summary", "summary_line")
 """The standard shape, parents before children: also the order in which records are written."""
 
 API_NAME = r"^[A-Za-z][A-Za-z0-9_]{0,79}$"

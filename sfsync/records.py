@@ -164,6 +164,25 @@ class Pack(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adjustment(Record):
+    """Minutes that a person of the consultancy gave to a pack or took from it: a refund, a write-off, a transfer.
+
+    The org holds it too, so that a store that was lost comes back to the same balances (REF-1, X-33).
+    """
+
+    name: str | None = None
+    pack: str | None = None
+    kind: str | None = None
+    """Refund, Adjustment or Transfer."""
+    minutes: int | None = None
+    """Signed: what is taken is negative."""
+    effective_on: date | None = None
+    booked_at: datetime | None = None
+    reference: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case(Record):
     """A request of the client (ST-2)."""
 
@@ -390,7 +409,8 @@ class Finding:
 
 
 RECORDS: dict[str, type[Record]] = {
-    cls.__name__: cls for cls in (ClientAccount, Pack, Case, Estimate, TimeEntry, WeeklySummary, SummaryLine)
+    cls.__name__: cls
+    for cls in (ClientAccount, Pack, Adjustment, Case, Estimate, TimeEntry, WeeklySummary, SummaryLine)
 }
 """Every mirrored record by its name, parents before children."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sfsync.cli.output import as_json, clock, emit, hours, show, table, talk
-from sfsync.cli.rooms import Mistyped, files, now, runtime
+from sfsync.cli.rooms import Mistyped, Opened, files, now, runtime
 
 if TYPE_CHECKING:
     from sfsync.policy import PackPlan, Policy
@@ -261,7 +261,116 @@ def extend(client: str, pack: str, on: datetime | None, as_json: bool) -> None:
         click.echo(f"{found.name or found.key}\tcan be used until {last}")
 
 
+@packs.command()
+@click.argument("client")
+@click.argument("pack")
+@click.option("--hours", "wanted", help="How many hours; default: all that are neither used, reserved nor expired.")
+@click.option("--reason", required=True, help="Why, for whoever reads the ledger.")
+@click.option("--reference", required=True, help="Credit note or ticket: the same one twice is one refund.")
+@as_json
+def refund(client: str, pack: str, wanted: str | None, reason: str, reference: str, as_json: bool) -> None:
+    """Pay free hours of PACK back to CLIENT; the next sync shows it in the org."""
+    from sfsync.records import PackStatus
+    from sfsync.rules.pricing import refund as refunded
+
+    with runtime() as opened:
+        name = opened.client_called(client)
+        facts, policy = opened.store.facts(name), opened.client(name).terms.policy
+        found = _pack_called(pack, facts.packs)
+        key = _act_key(name, "refund", reference)
+        bought, free = found.bought_minutes or 0, found.available_minutes or 0
+        if found.status in (PackStatus.EXPIRED, PackStatus.CANCELLED):
+            free = 0
+        minutes = _minutes(wanted) if wanted is not None else free
+        known = facts.adjustments.get(key)
+        if known is not None:
+            minutes = -(known.minutes or 0)
+        elif not 0 < minutes <= free:
+            raise Mistyped(
+                f"{found.name or found.key} has {hours(free)} h that are neither used, reserved nor expired; "
+                f"{hours(minutes)} h cannot be paid back (REF-1)."
+            )
+        paid = refunded(
+            opened.runtime.plans.packs,
+            bought_minutes=bought,
+            paid_amount=found.total_price_amount or Decimal(0),
+            used_minutes=max(0, bought - minutes),
+            reprice=policy.refund_reprice,
+        )
+        booked = known is None and _act(opened, name, found, key, "Refund", -minutes, reason, reference)
+    if as_json:
+        emit({
+            "client": name, "booked": booked, "adjustment": key, "pack": found.key, "minutes": -minutes,
+            "amount": paid.net_amount, "currency": found.currency,
+        })  # fmt: skip
+        return
+    _say_booked(booked, reference)
+    click.echo(f"{found.name or found.key}\t-{hours(minutes)} h\t{paid.net_amount} {found.currency or ''}".rstrip())
+
+
+@packs.command()
+@click.argument("client")
+@click.argument("pack")
+@click.option("--hours", "wanted", required=True, help="Hours to give (2.5) or to take (-2.5).")
+@click.option("--reason", required=True, help="Why, for whoever reads the ledger.")
+@click.option("--reference", required=True, help="Ticket or decision: the same one twice is one adjustment.")
+@as_json
+def adjust(client: str, pack: str, wanted: str, reason: str, reference: str, as_json: bool) -> None:
+    """Give hours to PACK of CLIENT or take them from it (a correction, a write-off); the next sync shows it."""
+    with runtime() as opened:
+        name = opened.client_called(client)
+        facts = opened.store.facts(name)
+        found = _pack_called(pack, facts.packs)
+        key = _act_key(name, "adjustment", reference)
+        minutes = -_minutes(wanted[1:]) if wanted.startswith("-") else _minutes(wanted)
+        known = facts.adjustments.get(key)
+        left = opened.store.balances(name).get(found.key, 0)
+        if known is not None:
+            minutes = known.minutes or 0
+        elif left + minutes < 0:
+            raise Mistyped(f"{found.name or found.key} has {hours(left)} h left; no pack goes below zero (LED-1).")
+        booked = known is None and _act(opened, name, found, key, "Adjustment", minutes, reason, reference)
+    if as_json:
+        emit({"client": name, "booked": booked, "adjustment": key, "pack": found.key, "minutes": minutes})
+        return
+    _say_booked(booked, reference)
+    click.echo(f"{found.name or found.key}\t{'-' if minutes < 0 else '+'}{hours(abs(minutes))} h")
+
+
 # --- inside ------------------------------------------------------------------------------------------
+
+
+def _act_key(client: str, kind: str, reference: str) -> str:
+    return f"pa:{hashlib.sha256(f'{client}/{kind}/{reference}'.encode()).hexdigest()[:32]}"
+
+
+def _act(
+    opened: Opened, client: str, pack: Pack, key: str, kind: str, minutes: int, reason: str, reference: str
+) -> bool:
+    """Leave an act in the books, and its record on the way to the org, as one; return True."""
+    from sfsync.records import Adjustment
+    from sfsync.rules.evaluate import Evaluation
+    from sfsync.rules.postings import posting_of
+
+    act = Adjustment(
+        key=key,
+        pack=pack.key,
+        kind=kind,
+        minutes=minutes,
+        effective_on=opened.today(client),
+        booked_at=opened.now.replace(microsecond=0),
+        reference=reference[:80],
+        reason=reason[:255],
+    )
+    posting = posting_of(act)
+    assert posting is not None
+    opened.amend(client, Evaluation(created=[act], postings=[posting]))
+    return True
+
+
+def _say_booked(booked: bool, reference: str) -> None:
+    if not booked:
+        talk(f"{reference} was booked before; nothing was changed")
 
 
 def _minutes(text: str) -> int:

@@ -94,6 +94,7 @@ VIEWS: dict[str, tuple[View, ...]] = {
             (("state", "equals", "Waiting for approval,Refused"),),
         ),
     ),
+    "adjustment": (View("All", "All", ("NAME", "pack", "kind", "minutes", "effective_on", "reference", "reason")),),
     "summary": (
         View("All", "All", ("NAME", "iso_week", "status", "used_minutes", "closing_minutes", "breaches")),
         View(

@@ -15,6 +15,7 @@ from enum import Enum
 
 from sfsync.policy import ClientTerms, Plans
 from sfsync.records import (
+    Adjustment,
     Case,
     CaseEvent,
     ClientAccount,
@@ -37,6 +38,7 @@ from sfsync.rules.forecast import TRAILING_WEEKS, at_risk, burn_a_week, empty_on
 from sfsync.rules.intake import INCLUDED, QUOTE, LedgerFacts
 from sfsync.rules.language import English, Language
 from sfsync.rules.ledger import LedgerOutcome, settle
+from sfsync.rules.postings import unposted
 from sfsync.rules.sla import SlaOutcome, evaluate_case
 from sfsync.rules.sla_explain import short_form
 from sfsync.rules.summary import issued, statements, to_issue
@@ -63,6 +65,7 @@ class Facts:
 
     account: ClientAccount | None = None
     packs: Mapping[str, Pack] = field(default_factory=dict)
+    adjustments: Mapping[str, Adjustment] = field(default_factory=dict)
     cases: Mapping[str, Case] = field(default_factory=dict)
     events: Mapping[str, tuple[CaseEvent, ...]] = field(default_factory=dict)
     """Case key to its history, in the order of (instant, id)."""
@@ -128,8 +131,9 @@ def _ledger(contract: Contract, facts: Facts, now: datetime, said: Evaluation) -
     """Settle every pack, estimate and entry of the client; what is posted is the difference to what stands."""
     estimates = {key: _decided(each, facts.events.get(key, ()), now) for key, each in facts.estimates.items()}
     book = LedgerFacts(facts.packs, facts.cases, estimates, facts.entries, _funding(facts.cases))
-    settled = settle(book, facts.postings, contract.terms, contract.plans, now)
-    said.postings += settled.postings
+    lost = [p for p in unposted(facts.adjustments.values(), facts.postings) if p.pack in facts.packs]
+    settled = settle(book, [*facts.postings, *lost], contract.terms, contract.plans, now)
+    said.postings += sorted([*lost, *settled.postings], key=lambda p: p.booked_at) if lost else settled.postings
     said.created += settled.new_packs
     said.findings += [_as_data(finding) for finding in settled.findings]
     said.due(settled.next_due_at, now)

@@ -179,7 +179,7 @@ class Book:
         if dated:
             self.change(packs=dated)
         while True:
-            first = not self._standing
+            first = all(source.startswith(ACT) for source in self._standing)
             self._tell(now, touched)
             targets = self._targets(touched)
             corrected = {} if first else self._corrected(targets)

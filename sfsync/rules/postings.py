@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sfsync.records import Posting, PostingKind
+from sfsync.records import Adjustment, Posting, PostingKind
 
 GENESIS = "0" * 64
 """What the first posting of a client is chained to."""
@@ -183,6 +183,34 @@ def act(
     lines = [Line(pack, each, on, kind) for pack, each in sorted(minutes.items(), key=lambda item: -item[1])]
     post = _Post(f"{ACT}{name}", 1, now, reason)
     return [post(line) for line in lines]
+
+
+def posting_of(adjustment: Adjustment) -> Posting | None:
+    """Return the posting a recorded act stands for; None while the record says too little, or was never in force.
+
+    The same record gives the same posting in a store that was lost and read again.
+    """
+    pack, minutes, on, at = adjustment.pack, adjustment.minutes, adjustment.effective_on, adjustment.booked_at
+    if pack is None or not minutes or on is None or at is None or adjustment.kind is None:
+        return None
+    return Posting(
+        pack=pack,
+        minutes=minutes,
+        kind=PostingKind(adjustment.kind.lower()),
+        effective_on=on,
+        booked_at=at,
+        source=f"{ACT}{adjustment.key}",
+        source_version=1,
+        leg=0,
+        reason=adjustment.reason or "",
+    )
+
+
+def unposted(adjustments: Iterable[Adjustment], postings: Iterable[Posting]) -> list[Posting]:
+    """Return the postings of recorded acts that are not booked yet, oldest first: after a store was lost, all."""
+    booked = {p.source for p in postings if p.source.startswith(ACT)}
+    told = (posting_of(each) for each in adjustments if not each.deleted)
+    return sorted((p for p in told if p is not None and p.source not in booked), key=lambda p: (p.booked_at, p.source))
 
 
 # balances

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from sfsync.errors import StoreRefused
 from sfsync.mapping import Mappings
 from sfsync.records import (
+    Adjustment,
     Case,
     ClientAccount,
     Estimate,
@@ -39,6 +40,7 @@ def read_facts(connection: Connection, touched: Mapping[str, frozenset[str]] | N
     return Facts(
         account=living[0] if living else None,
         packs=local.read_records(connection, Pack),
+        adjustments=local.read_records(connection, Adjustment),
         cases=local.read_records(connection, Case),
         events=local.read_events(connection),
         estimates=local.read_records(connection, Estimate),

@@ -11,6 +11,9 @@ from sfsync.clock import seeded
 from sfsync.errors import AccessDenied, PlanMoved, SafetyStop, WrongOrg
 from sfsync.mirror.plan import plan_data, plan_of
 from sfsync.org.tokens import MemoryTokens
+from sfsync.records import Adjustment
+from sfsync.rules.evaluate import Evaluation
+from sfsync.rules.postings import posting_of
 from tests.e2e.stage import CLIENT, CONSULTANT, Stage, iso
 
 
@@ -164,13 +167,34 @@ def test_a_store_that_was_lost_is_rebuilt_from_the_org_alone_with_the_same_balan
     stage.org.update("Time_Entry__c", entries[5], {"Minutes__c": 45})
     stage.org.update("Case", cases[0], {"Status": "Closed"}, user=CONSULTANT.format("acme"))
     settled(stage)
+    by_hand(stage, "Refund", "pk:b", -200)
+    by_hand(stage, "Adjustment", "pk:a", 25)
+    settled(stage)
+    assert sorted(row["Minutes__c"] for row in stage.rows("Pack_Adjustment__c")) == [-200, 25]
     before = stage.runtime.store.balances("acme")
+    told = sorted(stage.runtime.store.postings("acme"), key=lambda p: (p.source, p.source_version, p.leg))
     shown = [stage.rows(name) for name in ("Maintenance_Pack__c", "Time_Entry__c", "Case", "Maintenance_Account__c")]
     wipe(stage)
     settled(stage)
     assert stage.runtime.store.balances("acme") == before
+    again = sorted(stage.runtime.store.postings("acme"), key=lambda p: (p.source, p.source_version, p.leg))
+    acts = [p for p in again if p.source.startswith("act:")]
+    assert acts == [p for p in told if p.source.startswith("act:")]
+    assert len(acts) == 2
     after = [stage.rows(name) for name in ("Maintenance_Pack__c", "Time_Entry__c", "Case", "Maintenance_Account__c")]
     assert after == shown, "rebuilding the store changed something in the org"
+
+
+def by_hand(stage: Stage, kind: str, pack: str, minutes: int) -> None:
+    """The desk gives minutes or takes them."""
+    act = Adjustment(
+        key=f"pa:{kind}", pack=pack, kind=kind, minutes=minutes, effective_on=stage.today(),
+        booked_at=stage.clock.now(), reference=f"{kind}-1", reason="agreed",
+    )  # fmt: skip
+    posting = posting_of(act)
+    assert posting is not None
+    said = Evaluation(created=[act], postings=[posting])
+    stage.runtime.store.amend("acme", stage.runtime.client("acme").mappings, said, stage.clock.now())
 
 
 def wipe(stage: Stage) -> None:

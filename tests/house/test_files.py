@@ -49,7 +49,8 @@ def test_a_module_opens_with_what_it_is_for(module: Module) -> None:
 
 
 def test_no_module_is_longer_than_one_can_read() -> None:
-    lengths = {str(m): len(text(m.path).splitlines()) for m in (*modules(), *modules_of_tests())}
+    written = (m for m in (*modules(), *modules_of_tests()) if "migrations/versions" not in str(m))  # those are made
+    lengths = {str(m): len(text(m.path).splitlines()) for m in written}
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST_MODULE} == {}
 
 

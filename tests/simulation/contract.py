@@ -192,8 +192,8 @@ class History:
 
     def record(self, said: Evaluation) -> None:
         """Put what the rules said in force, as the store does."""
-        names = {"Pack": "packs", "Case": "cases", "Estimate": "estimates", "TimeEntry": "entries",
-                 "WeeklySummary": "summaries", "SummaryLine": "lines"}  # fmt: skip
+        names = {"Pack": "packs", "Adjustment": "adjustments", "Case": "cases", "Estimate": "estimates",
+                 "TimeEntry": "entries", "WeeklySummary": "summaries", "SummaryLine": "lines"}  # fmt: skip
         known = {(p.source, p.source_version, p.leg) for p in self.postings}
         balance: dict[str, int] = {}
         for posting in said.postings:

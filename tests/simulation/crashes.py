@@ -27,6 +27,7 @@ OF_THE_SYSTEM = frozenset(
 TABLES = {
     "pack": ("changed_version",), "case": ("changed_version",), "estimate": ("changed_version",),
     "time_entry": ("changed_version",), "client_account": ("changed_version",), "weekly_summary": ("changed_version",),
+    "adjustment": ("changed_version",),
     "summary_line": ("changed_version",), "posting": ("seq",), "milestone": (), "finding": ("first_seen_at",),
     "conflict": (),
 }  # fmt: skip

@@ -197,6 +197,37 @@ def test_a_purchase_that_is_not_for_sale_books_nothing(desk: Desk, words: tuple[
     assert desk("packs", "show", "acme", "--all", "--json").json["packs"] == []
 
 
+def test_a_refund_pays_free_hours_back_once_and_never_more(worked: Desk) -> None:
+    words = ("packs", "refund", "acme", "PK-0001", "--reason", "contract ended", "--reference", "CN-4", "--json")
+    asked = worked(*words, "--hours", "10")
+    assert (asked.code, asked.json["booked"], asked.json["minutes"]) == (0, True, -600)
+    assert asked.json["amount"] == "500.00"
+    again = worked(*words)
+    assert (again.json["booked"], again.json["minutes"], again.json["adjustment"]) == (
+        False, -600, asked.json["adjustment"],
+    )  # fmt: skip
+    balances = worked.opened.store.balances("acme")
+    assert balances["pk:1"] == 5 * 480 - 90 - 600
+    more = worked("packs", "refund", "acme", "PK-0001", "--hours", "900", "--reason", "r", "--reference", "CN-5")
+    assert (more.code, more.out) == (2, "")
+    assert "900.00 h cannot be paid back (REF-1)" in more.err
+    assert worked.opened.store.balances("acme") == balances
+
+
+def test_an_adjustment_gives_or_takes_and_no_pack_goes_below_zero(worked: Desk) -> None:
+    words = ("packs", "adjust", "acme", "PK-0002", "--reason", "agreed", "--reference")
+    assert worked(*words, "T-1", "--hours=-1.5").code == 0
+    assert worked(*words, "T-2", "--hours", "2").code == 0
+    assert "T-2 was booked before" in worked(*words, "T-2", "--hours", "2").err
+    assert worked.opened.store.balances("acme")["pk:2"] == 15 * 480 - 90 + 120
+    answer = worked(*words, "T-3", "--hours=-500")
+    assert (answer.code, "no pack goes below zero (LED-1)" in answer.err) == (2, True)
+    acts = [p for p in worked.opened.store.postings("acme") if p.source.startswith("act:")]
+    assert [(p.kind.value, p.minutes, p.reason) for p in acts] == [
+        ("adjustment", -90, "agreed"), ("adjustment", 120, "agreed"),
+    ]  # fmt: skip
+
+
 def test_an_extension_is_asked_for_once_and_only_where_the_plan_has_one(worked: Desk) -> None:
     today = worked.opened.today("acme")
     answer = worked("packs", "extend", "acme", "PK-0001", "--json")

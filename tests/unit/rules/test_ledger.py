@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from sfsync.records import Case, EntryState, EstimateStatus, PackStatus, PostingKind
-from sfsync.rules.ledger import Book, LedgerFacts, move
-from sfsync.rules.postings import act, balances
+from sfsync.records import Adjustment, Case, EntryState, EstimateStatus, PackStatus, PostingKind
+from sfsync.rules.ledger import Book, LedgerFacts, move, settle
+from sfsync.rules.postings import act, balances, posting_of, unposted
 from tests.unit.rules.scene import PLANS, Client, at, day, drawn, left, posted
 
 FREE = {"approval_required": False}
@@ -532,6 +532,23 @@ def test_an_estimate_sent_without_a_note_of_when_was_sent_when_it_was_made() -> 
     c = client().pack("A", 480, "2026-11-01", "2027-05-01")
     c.approve("C1", 120, "2026-11-20", sent_at=None, created_at=at("2026-11-02"))
     assert c.settle("2026-11-20").estimates["C1/1"].refusal == "estimate_expired"
+
+
+def test_a_recorded_act_is_the_same_posting_wherever_it_is_read() -> None:  # REF-1
+    taken = Adjustment(
+        key="pa:1", pack="A", kind="Refund", minutes=-60, effective_on=day("2026-11-05"),
+        booked_at=at("2026-11-05 10:00"), reference="CN-1", reason="contract ended",
+    )  # fmt: skip
+    posting = posting_of(taken)
+    assert posting is not None
+    assert (posting.pack, posting.minutes, posting.kind, posting.source) == ("A", -60, PostingKind.REFUND, "act:pa:1")
+    assert unposted([taken, replace(taken, key="pa:2", deleted=True)], []) == [posting]
+    assert unposted([taken], [posting]) == []
+    assert posting_of(replace(taken, pack=None)) is None
+    c = client(**FREE).pack("A", 480, "2026-11-01", "2027-02-01").work("t", 90, "2026-11-02")
+    said = settle(c.facts(), [posting], c.terms(), PLANS, at("2026-11-20"))
+    assert [p.booked_at for p in said.postings] == [at("2026-11-01 00:00"), at("2026-11-02")], "the past stays"
+    assert said.account.balance_minutes == 480 - 90 - 60
 
 
 def test_nothing_is_nothing() -> None:

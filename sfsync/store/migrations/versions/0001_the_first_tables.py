@@ -59,6 +59,39 @@ def upgrade() -> None:
     )
     op.create_index("ix_tick_open", "tick", ["name"], unique=False, postgresql_where=sa.text("done_at IS NULL"))
     op.create_table(
+        "adjustment",
+        sa.Column("client", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("deleted", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column(
+            "changed_version",
+            sa.BigInteger(),
+            nullable=False,
+            comment="the client's version when the rules must look again",
+        ),
+        sa.Column(
+            "unset",
+            postgresql.ARRAY(sa.Text()),
+            nullable=False,
+            comment="fields nobody has given a value yet, which is not null",
+        ),
+        sa.Column("extra", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=True),
+        sa.Column("pack", sa.Text(), nullable=True),
+        sa.Column("kind", sa.Text(), nullable=True),
+        sa.Column("minutes", sa.BigInteger(), nullable=True),
+        sa.Column("effective_on", sa.Date(), nullable=True),
+        sa.Column("booked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reference", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["client"], ["client.client"], name=op.f("fk_adjustment_client")),
+        sa.PrimaryKeyConstraint("client", "key", name=op.f("pk_adjustment")),
+    )
+    op.create_index(
+        op.f("ix_adjustment_client_changed_version"), "adjustment", ["client", "changed_version"], unique=False
+    )
+    op.create_table(
         "calendar_snapshot",
         sa.Column("client", sa.Text(), nullable=False),
         sa.Column("year", sa.Integer(), nullable=False),
