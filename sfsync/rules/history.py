@@ -116,18 +116,24 @@ def read_history(case: Case, events: Iterable[CaseEvent], policy: Policy) -> His
 def ordered(events: Iterable[CaseEvent]) -> list[CaseEvent]:
     """Return the rows by instant and id, each id once (section 2.4).
 
-    Rows of one field at one instant follow each other's old and new value where those say an order.
+    Rows of one field at one instant follow each other's old and new value where those say an order: first the
+    one that leaves the value in force, else one that no other row of the instant leads to.
     """
     unique = {row.event_id: row for row in events}
     rows = sorted(unique.values(), key=lambda row: (row.at, row.event_id))
     result: list[CaseEvent] = []
+    in_force: dict[tuple[str, str], str | None] = {}
     for _, group in groupby(rows, key=attrgetter("at")):
         left = list(group)
         while left:
             first = left[0]
-            chain = [row for row in left if row.kind == first.kind and row.field == first.field]
+            name = (first.kind, first.field)
+            chain = [row for row in left if (row.kind, row.field) == name]
             followers = {row.new for row in chain}
             head = next((row for row in chain if row.old not in followers), first)
+            if name in in_force:
+                head = next((row for row in chain if row.old == in_force[name]), head)
+            in_force[name] = head.new
             result.append(head)
             left.remove(head)
     return result

@@ -254,7 +254,7 @@ def revisions(postings: Sequence[Posting], week: Week, as_of: datetime, zone: st
     """Return every issue of a week up to ``as_of`` as the rules alone make them, oldest first.
 
     The first at the close of the week, then one for each day (or posting, by policy) on which something of
-    it became known; a day that is not over counts as far as it is known.
+    it became known, as known in its last second; a day that is not over counts as far as it is known.
     """
     closes = week.closes_at(zone, policy.week_close_local)
     if closes > as_of:
@@ -263,7 +263,8 @@ def revisions(postings: Sequence[Posting], week: Week, as_of: datetime, zone: st
     ends: list[datetime] = []
     for posting in sorted(postings, key=lambda p: p.booked_at):
         if closes < posting.booked_at <= as_of and week_of(posting, zone, policy)[0] <= week:
-            ends.append(min(as_of, max(posting.booked_at, due_at(posting.booked_at, zone, policy))))
+            over = due_at(posting.booked_at, zone, policy) - timedelta(seconds=1)
+            ends.append(min(as_of, max(posting.booked_at, over)))
     for end in sorted(set(ends)):
         following = issue(postings, week, end, zone, policy, made[-1])
         if following is not None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sfsync.mapping import load_plans
 from sfsync.records import Pack, PackStatus
 from sfsync.rules.queue import Waiting, lane_of, queue_order
 from sfsync.rules.scope import ACTIVITIES, EXCLUDED, INCLUDED, Scope, decide_scope, priority_of
@@ -23,7 +22,7 @@ def scope(v: Vector) -> Mapping[str, Any]:
     if v.has("resolve"):
         assert v.get("resolve") in {"funding", "all"}
     plan, pack = v.get("plan", v.get("plans")), v.get("pack")
-    plans = load_plans()
+    plans = v.plans
     assert plan is None or set([plan] if isinstance(plan, str) else plan) <= plans.sla.keys()
     assert pack is None or pack in plans.packs
 
@@ -68,14 +67,23 @@ def scope(v: Vector) -> Mapping[str, Any]:
 
 @area("priority")
 def priority(v: Vector) -> Mapping[str, Any]:
-    answers = v.get("answers")
-    return {"priority": [priority_of([answer]).value for answer in answers], "highest": priority_of(answers).value}
+    answers = v.get("answers", v.get("answer", v.get("impact")))
+    rows = [answers] if isinstance(answers, str) else answers
+    each = [priority_of([row] if isinstance(row, str) else row).value for row in rows]
+    one = not isinstance(v.then.get("priority"), list)
+    highest = min(each, default=None)
+    return {"priority": highest if one else each, "highest": highest}
+
+
+def age(created: int | str) -> datetime:
+    """Return when a case was created: an instant, or a rank in the order of creation."""
+    return instant(created) if isinstance(created, str) else ORIGIN + timedelta(minutes=created)
 
 
 @area("queue")
 def queue(v: Vector) -> Mapping[str, Any]:
-    assert v.get("sort") == "queue"
-    plans = load_plans().packs
+    assert v.get("sort", "queue") == "queue"
+    plans = v.plans.packs
     waiting = []
     for case in v.get("cases"):
         case = dict(case)
@@ -88,7 +96,7 @@ def queue(v: Vector) -> Mapping[str, Any]:
                 priority=case.pop("priority"),
                 due_at=instant(due) if due else None,
                 lane=lane_of(owned, plans),
-                created_at=ORIGIN + timedelta(minutes=case.pop("created")),
+                created_at=age(case.pop("created")),
             )
         )
         assert not case, f"{v.id}: unknown keys of a case: {sorted(case)}"
@@ -97,10 +105,12 @@ def queue(v: Vector) -> Mapping[str, Any]:
 
 @area("week")
 def week(v: Vector) -> Mapping[str, Any]:
-    zone = v.get("time_zone")
+    zone = v.get("time_zone", v.get("client_tz"))
     assert v.get("compute", "bounds") in {"bounds", "iso_week"}
-    if v.has("iso_week"):
-        found = Week.parse(v.get("iso_week"))
+    if v.has("iso_week") or v.has("week"):
+        found = Week.parse(v.get("iso_week", v.get("week")))
+    elif v.has("date"):
+        found = Week.of(date.fromisoformat(v.get("date")))
     else:
         found = Week.of(local_day(instant(v.get("at", v.get("instant"))), zone))
     starts, ends = found.bounds(zone)

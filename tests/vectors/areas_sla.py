@@ -13,8 +13,8 @@ from sfsync.policy import ClientTerms, Plans, Policy, SlaPlan, Target, Window
 from sfsync.records import Case, CaseEvent, Milestone, Priority
 from sfsync.rules.calendar import Calendar
 from sfsync.rules.sla import SlaOutcome, channel_in_plan, evaluate_case, waive
-from sfsync.rules.sla_report import acknowledgements
-from tests.vectors.registry import Vector, area, instant
+from sfsync.rules.sla_report import Acknowledgements, acknowledgements
+from tests.vectors.registry import Vector, area, instant, same
 
 PEOPLE = {
     "consultant": "consultant@ours",
@@ -40,56 +40,105 @@ KINDS = {
     "status_change": "status",
 }
 CASE = "case"
+IN_FACTS = (
+    "thresholds_pct",
+    "business_day_mode",
+    "reopen",
+    "reopen_grace_minutes",
+    "breach_basis",
+    "priority_change",
+    "ack_pause_statuses",
+    "resolution_pause_statuses",
+    "channel_outside_plan",
+)
+"""Keys of the policy that a vector may tell among its facts."""
 
 
 @cache
 def shipped() -> Plans:
-    """Return the plans the project ships: what the vectors call silver, gold and platinum."""
+    """Return the plans the project ships, for the channels they allow."""
     return load_plans()
 
 
+def windows(rows: Sequence[Sequence[str]]) -> list[Window]:
+    """Return windows of (open, close)."""
+    return [Window(open=a, close=b) for a, b in rows]
+
+
+def days_of(given: Any, what: str = "date") -> set[str]:
+    """Return the days of a list of days, or of rows with a day and a reason."""
+    days = set()
+    for row in given or ():
+        assert isinstance(row, str) or row.keys() <= {what, "reason", "name"}, f"unknown keys {sorted(row)}"
+        days.add(row if isinstance(row, str) else row[what])
+    return days
+
+
+def half_days_of(given: Any) -> dict[date, list[Window]]:
+    """Return half days told as a mapping of days to windows, or as rows of a day and its windows."""
+    rows = given if isinstance(given, Mapping) else {row["date"]: row["windows"] for row in given or ()}
+    return {date.fromisoformat(day): windows(each) for day, each in rows.items()}
+
+
 def calendar_named(
-    name: str, meta: Mapping[str, Any], *, add: Sequence[str] = (), drop: Sequence[str] = ()
+    name: str | Mapping[str, Any],
+    meta: Mapping[str, Any],
+    *,
+    add: Iterable[str] = (),
+    drop: Iterable[str] = (),
+    half_days: Any = None,
 ) -> Calendar:
-    """Return a calendar of the vectors' meta, with holidays added or dropped."""
-    data = meta["calendars"][name]
-    unknown = data.keys() - {"tz", "weekly", "holidays", "half_days"}
-    assert not unknown, f"calendar {name}: unknown keys {sorted(unknown)}"
-    days = (set(data.get("holidays", ())) | set(add)) - set(drop)
+    """Return a calendar of the vectors' meta or one told on the spot, with holidays added or dropped."""
+    data = meta["calendars"][name] if isinstance(name, str) else name
+    label = name if isinstance(name, str) else "of the vector"
+    known = {"tz", "time_zone", "weekly", "holidays", "half_days", "include", "exclude", "confirmed_through_year"}
+    assert not data.keys() - known, f"calendar {label}: unknown keys {sorted(data.keys() - known)}"
+    days = (days_of(data.get("holidays")) | days_of(data.get("include")) | set(add)) - set(drop)
     return Calendar(
-        {day: [Window(open=a, close=b) for a, b in windows] for day, windows in data["weekly"].items()},
-        data["tz"],
-        holidays={date.fromisoformat(day): "holiday" for day in days},
-        half_days={
-            date.fromisoformat(day): [Window(open=a, close=b) for a, b in windows]
-            for day, windows in data.get("half_days", {}).items()
-        },
-        label=name,
+        {day: windows(rows) for day, rows in data["weekly"].items()},
+        data["tz"] if "tz" in data else data["time_zone"],
+        holidays={date.fromisoformat(day): "holiday" for day in days - days_of(data.get("exclude"))},
+        half_days=half_days_of(data.get("half_days")) | half_days_of(half_days),
+        confirmed_through_year=data.get("confirmed_through_year"),
+        label=label,
     )
 
 
 class Covers(dict[str, Calendar]):
-    """The calendars of the meta by name, made when asked for; ``9-18`` means that of the vector's country."""
+    """The calendars of the meta by name, made when asked for; ``9-18`` means that of the vector's country.
 
-    def __init__(self, meta: Mapping[str, Any], country: str) -> None:
+    ``more`` is laid over each: days added, days dropped, half days (CAL-4).
+    """
+
+    def __init__(self, meta: Mapping[str, Any], country: str, **more: Any) -> None:
         super().__init__()
         self._meta = meta
         self._country = country
+        self._more = more
+
+    def name(self, calendar: str | Mapping[str, Any]) -> str:
+        """Return the name of a calendar; one told on the spot gets one."""
+        if isinstance(calendar, str):
+            return calendar
+        name = f"told {len(self)}"
+        self[name] = calendar_named(calendar, self._meta, **self._more)
+        return name
 
     def get(self, name: str, default: Any = None) -> Any:
         return self[name]
 
     def __missing__(self, name: str) -> Calendar:
         full = name if name in self._meta["calendars"] else f"{self._country}-{name}"
-        self[name] = calendar_named(full, self._meta)
+        self[name] = calendar_named(full, self._meta, **self._more)
         return self[name]
 
 
 def status_rows(moves: Iterable[tuple[datetime, str, str]], first: str) -> list[CaseEvent]:
     """Return history rows of a status that moves (at, to, by) from ``first``."""
-    rows, value = [], first
+    rows: list[CaseEvent] = []
+    value = first
     for at, to, by in sorted(moves, key=lambda move: move[0]):
-        rows.append(row("field", at, by, "status", value, to))
+        rows.append(replace(row("field", at, by, "status", value, to), event_id=f"status-{len(rows):04d}"))
         value = to
     return rows
 
@@ -111,12 +160,33 @@ def row(kind: str, at: datetime, by: str, name: str = "", old: str | None = None
     )
 
 
+def stretch(row: Any) -> tuple[str, str | None, str | None]:
+    """Return since, until and status of a pause told as a list or as a row; the last two may be missing."""
+    if not isinstance(row, Mapping):
+        since, until, *status = row
+        return since, until, status[0] if status else None
+    row = dict(row)
+    found = [
+        next((row.pop(key) for key in keys if key in row), None)
+        for keys in (("since", "from", "start", "started_at"), ("until", "to", "end", "ended_at"), ("status", "cause"))
+    ]
+    assert found[0] is not None, "a pause without a beginning"
+    assert not row, f"unknown keys of a pause: {sorted(row)}"
+    return found[0], found[1], found[2]
+
+
 class Told:
     """A vector told as a case: plan, policy, record, history rows."""
 
     def __init__(self, v: Vector) -> None:
         self.v = v
-        self.covers = Covers(v.meta, v.get("country", "AR"))
+        self.covers = Covers(
+            v.meta,
+            v.get("country", "AR"),
+            add=days_of(v.get("include", v.get("extra_holidays"))),
+            drop=days_of(v.get("exclude")),
+            half_days=v.get("half_days"),
+        )
         self.clock = {"acknowledge": "ack", "ack": "ack", "resolution": "resolution", "resolve": "resolution"}[
             v.get("metric", "acknowledge")
         ]
@@ -134,6 +204,7 @@ class Told:
         self.case = Case(
             key=CASE,
             created_at=self.created_at,
+            received_at=self._time(v.get("received_at")),
             status=status,
             is_closed=status == "Closed",
             origin=v.get("channel"),
@@ -150,7 +221,7 @@ class Told:
     def _policy(self) -> Policy:
         v = self.v
         more: dict[str, Any] = {"consultant_usernames": ["consultant@*"]}
-        for key in ("thresholds_pct", "business_day_mode", "reopen_grace_minutes", "breach_basis", "priority_change"):
+        for key in IN_FACTS:
             if v.has(key):
                 more[key] = v.get(key)
         if v.has("pause_statuses"):
@@ -158,27 +229,35 @@ class Told:
             more[kind] = v.get("pause_statuses")
         return v.policy(**more)
 
-    def _target(self, calendar: str, minutes: int) -> Target:
+    def _target(self, calendar: str | Mapping[str, Any], minutes: int) -> Target:
         resolve = minutes if self.clock == "resolution" else None
-        return Target(cover=calendar, acknowledge_minutes=minutes, resolve_minutes=resolve)
+        return Target(cover=self.covers.name(calendar), acknowledge_minutes=minutes, resolve_minutes=resolve)
+
+    def _offer(self, term: Mapping[str, Any]) -> Target:
+        """Return the target of an ``old`` or ``new``: a calendar with minutes, or a plan with a priority."""
+        if "plan" in term:
+            assert term.keys() == {"plan", "priority"}, f"{self.v.id}: unknown keys {sorted(term)}"
+            return self.v.plans.sla[term["plan"]].targets[term["priority"]]
+        assert term.keys() == {"calendar", "target_minutes"}, f"{self.v.id}: unknown keys {sorted(term)}"
+        return self._target(term["calendar"], term["target_minutes"])
 
     def _plan(self) -> SlaPlan:
         v = self.v
         name, priority = v.get("plan"), v.get("priority")
         if v.has("old"):
             old, new = v.get("old"), v.get("new")
-            if old.keys() | new.keys() != {"calendar", "target_minutes"}:
-                raise AssertionError(f"{v.id}: unknown keys in old {sorted(old)} or new {sorted(new)}")
             self.start_priority, self.end_priority = "P2", "P1"
-            targets = {p: self._target(t["calendar"], t["target_minutes"]) for p, t in (("P2", old), ("P1", new))}
+            targets = {"P2": self._offer(old), "P1": self._offer(new)}
             return SlaPlan(name="from vector", channels=(), targets=targets)
         if v.has("calendar"):
             calendar = v.get("calendar")
             minutes = v.get("target_minutes")
+            if minutes is None and name is not None and priority is not None:
+                minutes = v.plans.sla[name].targets[priority].acknowledge_minutes
             if minutes is None:  # a business-day vector: one full day of the cover
-                minutes = self.covers[calendar].full_day_seconds // 60
-            if name is not None and priority is not None:
-                assert shipped().sla[name].targets[priority].acknowledge_minutes == minutes, f"{name} {priority}"
+                minutes = self.covers[self.covers.name(calendar)].full_day_seconds // 60
+            if name is not None and priority is not None and self.clock == "ack":
+                assert v.plans.sla[name].targets[priority].acknowledge_minutes == minutes, f"{name} {priority}"
             targets = {"P3": self._target(calendar, minutes)}
             if v.has("new_target_minutes") or v.has("new_calendar"):
                 self.end_priority = "P1"
@@ -186,10 +265,17 @@ class Told:
             channels = shipped().sla[name].channels if name else ()
             return SlaPlan(name="from vector", channels=channels, targets=targets)
         self.start_priority = self.end_priority = priority or "P1"
-        return shipped().sla[name]
+        if v.has("new_priority"):
+            self.end_priority = v.get("new_priority")
+        return v.plans.sla[name]
 
     def _rows(self) -> list[CaseEvent]:
         v, rows, moves = self.v, [], []
+        for event in v.get("status_history", ()):
+            w = dict(event)
+            w.pop("from", None)
+            moves.append((self._time(w.pop("at")), w.pop("status", None) or w.pop("to"), w.pop("by", "consultant")))
+            assert not w, f"{v.id}: unknown keys of a status: {sorted(w)}"
         for event in v.get("events", ()):
             event = dict(event)
             at, by, kind = self._time(event.pop("at")), event.pop("by"), KINDS[event.pop("kind")]
@@ -202,14 +288,14 @@ class Told:
             assert not event, f"{v.id}: unknown keys of an event: {sorted(event)}"
         statuses = self.policy.ack_pause_statuses if self.clock == "ack" else self.policy.resolution_pause_statuses
         pausing = (*statuses, "Waiting on Client")[0]
-        for since, until in v.get("pauses", ()):
+        stops = [at for at in (self._time(v.get(key)) for key in ("resolved_at", "closed_at")) if at is not None]
+        for since, until, said in map(stretch, v.get("pauses", ())):
             # Told as a stretch and not as an act: such a pause acknowledges nothing.
-            moves.append((self._time(since), pausing, "automation" if self.clock == "ack" else "consultant"))
-            if until is not None:
+            status = said or pausing
+            moves.append((self._time(since), status, "automation" if self.clock == "ack" else "consultant"))
+            if until is not None and all(instant(until) < stop for stop in stops):
                 moves.append((self._time(until), "New" if self.clock == "ack" else "Working", "client"))
-        for key in ("resolved_at", "closed_at"):
-            if v.get(key) is not None:
-                moves.append((self._time(v.get(key)), "Closed", "consultant"))
+        moves += [(stop, "Closed", "consultant") for stop in stops]
         if v.get("reopened_at") is not None:
             moves.append((self._time(v.get("reopened_at")), "Working", v.get("reopened_by", "client")))
         changed = self._time(v.get("priority_changed_at"))
@@ -258,6 +344,9 @@ def clock(v: Vector) -> Mapping[str, Any]:
         outcome = told.evaluate(now=max(instant(t) for t in ([sweeps] if isinstance(sweeps, str) else sweeps)))
     milestones = told.milestones(outcome)
     last = milestones[-1]
+    for key in ("breached_at", "breached"):  # told as a fact: it must be what comes of the others
+        if v.has(key):
+            assert same(v.get(key), figures(told, last, outcome)[key]), f"{v.id}: {key} is not so"
     reasons = [str(v.get(key)) for key in (*v.given, *v.when) if key.startswith("waive")]
     if reasons:
         last = waive(last, ", ".join(reasons))
@@ -291,6 +380,9 @@ def figures(told: Told, m: Milestone, outcome: SlaOutcome) -> dict[str, Any]:
         "over_by_seconds": over,
         "paused_cover_seconds": m.paused_seconds,
         "waived": m.waived_reason is not None,
+        "waived_reason": m.waived_reason,
+        "used_seconds": m.used_seconds,
+        "priority": m.priority,
         "target_minutes": m.target_seconds // 60,
         "channel_in_plan": outcome.channel_in_plan,
     }
@@ -307,7 +399,9 @@ def swept(told: Told, sweeps: Sequence[str]) -> dict[str, Any]:
         writes.append(sum(m not in stored for m in found))
         fired += [f.details["percent"] for f in outcome.findings if f.code == "Warning"]
         stored = found
-    return {"breach_flag": flags, "writes": writes, "fired_pct": fired, "fires": len(fired)}
+    whole = isinstance(told.v.then.get("fires"), list)
+    warned = dict.fromkeys(("fired_pct", "fired", "warned_pct"), fired)
+    return {"breach_flag": flags, "writes": writes, "fires": fired if whole else len(fired), **warned}
 
 
 def changed(told: Told, last: Milestone) -> dict[str, Any]:
@@ -324,9 +418,10 @@ def changed(told: Told, last: Milestone) -> dict[str, Any]:
 
 @area("sla.policy")
 def policy_table(v: Vector) -> Mapping[str, Any]:
-    assert v.get("resolve") == "all"
-    assert v.get("country") in {"AR", "RO"}
+    assert v.get("resolve", "all") in {"all", "one"}
+    assert v.get("country", "AR") in {"AR", "RO"}
     plans = shipped()
+    assert plans.sla.keys() >= v.plans.sla.keys()
     table = [
         {
             "plan": key,
@@ -338,13 +433,15 @@ def policy_table(v: Vector) -> Mapping[str, Any]:
         for key, plan in plans.sla.items()
         for priority in Priority
     ]
-    return {"table": table}
+    wanted = {key: v.get(key) for key in ("plan", "priority") if v.has(key)}
+    rows = [row for row in table if all(row[key] == value for key, value in wanted.items())]
+    return {"table": rows, **(rows[0] if len(rows) == 1 else {})}
 
 
 @area("sla.channel")
 def channel(v: Vector) -> Mapping[str, Any]:
     if v.has("channels"):
-        assert v.get("resolve") == "all"
+        assert v.get("resolve", "all") == "all"
         return {
             key: [name for name in v.get("channels") if channel_in_plan(name, plan)]
             for key, plan in shipped().sla.items()
@@ -358,16 +455,17 @@ def channel(v: Vector) -> Mapping[str, Any]:
 
 @area("sla.mtta")
 def mean_time(v: Vector) -> Mapping[str, Any]:
-    target = v.get("target_minutes")
     plan, priority = v.get("plan"), v.get("priority")
-    assert shipped().sla[plan].targets[priority].acknowledge_minutes == target
+    target = v.get("target_minutes", v.plans.sla[plan].targets[priority].acknowledge_minutes)
+    assert v.plans.sla[plan].targets[priority].acknowledge_minutes == target
     start = datetime(2026, 11, 24, 11, tzinfo=UTC)
     covers = {"9-18": None, "8-20": None, "24x7": None}
     milestones = []
-    for number, minutes in enumerate(v.get("ack_minutes")):
+    taken = [60 * each for each in v.get("ack_minutes", ())] + list(v.get("ack_seconds", ()))
+    for number, seconds in enumerate(taken):
         # Round the clock, so that the minutes given are the minutes used.
         case = Case(
-            key=str(number), created_at=start, priority=priority, acknowledged_at=start + timedelta(minutes=minutes)
+            key=str(number), created_at=start, priority=priority, acknowledged_at=start + timedelta(seconds=seconds)
         )
         round_plan = SlaPlan(
             name=plan, channels=(), targets={priority: Target(cover="24x7", acknowledge_minutes=target)}
@@ -381,7 +479,7 @@ def mean_time(v: Vector) -> Mapping[str, Any]:
             now=start + timedelta(days=30),
         )
         milestones += outcome.milestones
-    figures = acknowledgements(milestones)[priority]
+    figures = acknowledgements(milestones).get(priority) or Acknowledgements(priority, 0, 0, 0, 0, 0, 0, 0)
     return {
         "mtta_minutes": figures.mean_minutes,
         "mean_within_target": figures.mean_within_target,
@@ -393,9 +491,9 @@ def mean_time(v: Vector) -> Mapping[str, Any]:
 
 @area("sla.calendar")
 def calendar_revision(v: Vector) -> Mapping[str, Any]:
-    word, day = v.get("calendar_revision").split()
+    word, *days = v.get("calendar_revision").replace(",", " ").split()
     name = v.get("calendar", "AR-9-18")
-    with_it, without = calendar_named(name, v.meta, add=[day]), calendar_named(name, v.meta, drop=[day])
+    with_it, without = calendar_named(name, v.meta, add=days), calendar_named(name, v.meta, drop=days)
     before, after = {"adds": (without, with_it), "removes": (with_it, without)}[word]
     published = instant(v.get("published_at"))
     plan = SlaPlan(
@@ -413,12 +511,14 @@ def calendar_revision(v: Vector) -> Mapping[str, Any]:
             priority="P1",
             acknowledged_at=instant(acknowledged) if acknowledged else None,
         )
+        recorded = facts.pop("breached_at", None)
         assert not facts, f"{v.id}: unknown keys of {label}: {sorted(facts)}"
         old = evaluate_case(case, (), terms=terms, plans=plans, covers={"c": before}, now=published)
         new = evaluate_case(
             case, (), terms=terms, plans=plans, covers={"c": after}, previous=old.milestones, now=published
         )
         m, was = new.milestones[-1], old.milestones[-1]
+        assert recorded is None or instant(recorded) == was.breached_at, f"{v.id}: {label} was not breached then"
         said |= {
             f"{label}_due_at": m.due_at,
             f"{label}_old_due_at": was.due_at,

@@ -12,7 +12,7 @@ from sfsync.rules.forecast import expiring_soon
 from sfsync.rules.summary import Issue, revisions, statement, to_issue, week_of
 from sfsync.rules.weeks import Week, local_day
 from tests.vectors.ledger_scene import Words
-from tests.vectors.registry import Vector, area, instant
+from tests.vectors.registry import Sums, Vector, area, instant
 
 ZONE = "America/Argentina/Buenos_Aires"
 KINDS = {
@@ -34,10 +34,10 @@ def posting(row: Mapping[str, Any], number: int) -> Posting:
     """Return a vector's posting as one of ours."""
     w = Words(row, "posting")
     made = Posting(
-        pack="A",
+        pack=w.take("lot", "A"),
         kind=KINDS[w.take("kind")],
         minutes=w.take("minutes"),
-        effective_on=date.fromisoformat(w.take("date")),
+        effective_on=date.fromisoformat(w.take("date", None) or w.take("effective_date")),
         booked_at=instant(w.take("posted_at")),
         source=f"s{number}",
         source_version=1,
@@ -71,8 +71,8 @@ def work(minutes: int, worked_on: date, at: datetime, number: int) -> Posting:
 @area("weekly")
 def weekly(v: Vector) -> Mapping[str, Any]:
     if v.has("closing"):
-        assert v.get("compute") == "available"
-        return {"available": v.get("closing") - v.get("reserved")}
+        assert v.get("compute", "available") == "available"
+        return {"available": v.get("closing") - v.get("reserved", 0)}
     if v.has("lots"):
         return expiring(v)
     if v.has("run_twice"):
@@ -86,9 +86,15 @@ def weekly(v: Vector) -> Mapping[str, Any]:
 
 def expiring(v: Vector) -> Mapping[str, Any]:
     """WK-7."""
-    assert v.get("compute") == "expiring_soon"
-    packs = [(row["lot"], row["minutes"], date.fromisoformat(row["last_valid_day"])) for row in v.get("lots")]
-    soon = expiring_soon(packs, date.fromisoformat(v.get("week_end")), v.policy().expiring_soon_days)
+    assert v.get("compute", "expiring_soon") == "expiring_soon"
+    packs = []
+    for row in v.get("lots"):
+        w = Words(row, "lot")
+        packs.append((w.take("lot"), w.take("minutes"), w.day("last_valid_day")))
+        w.done()
+    end = date.fromisoformat(v.get("week_end")) if v.has("week_end") else Week.parse(v.get("week")).sunday
+    more = {"expiring_soon_days": v.get("expiring_soon_days")} if v.has("expiring_soon_days") else {}
+    soon = expiring_soon(packs, end, v.policy(**more).expiring_soon_days)
     return {"expiring": [{"lot": e.pack, "minutes": e.minutes, "days_left": e.days_left} for e in soon]}
 
 
@@ -115,7 +121,7 @@ def batched(v: Vector) -> Mapping[str, Any]:
     week = Week.parse(v.get("week")) if v.has("week") else Week.of(local_day(min(at), ZONE)).shifted(-1)
     worked = week.monday + timedelta(days=4)
     postings = [
-        work(w.take("minutes"), w.day("work_date", worked) or worked, when, number)
+        work(w.take("minutes"), w.day("work_date", default=worked) or worked, when, number)
         for number, (w, when) in enumerate(zip(rows, at, strict=True))
     ]
     for w in rows:
@@ -128,11 +134,11 @@ def locked(v: Vector) -> Mapping[str, Any]:
     """WK-5."""
     w = Words(v.get("entry"), "entry")
     policy = v.policy(lock_after_days=v.get("lock_after_days", 28))
-    minutes, worked, posted = w.take("minutes"), w.day("work_date"), w.day("posted_on")
+    minutes, worked, posted = w.take("minutes"), w.day("work_date"), w.day("posted_on", "posted_at")
     w.done()
     assert worked is not None
     assert posted is not None
-    assert Week.of(worked).sunday == date.fromisoformat(v.get("week_end"))
+    assert Week.of(worked).sunday == date.fromisoformat(v.get("week_end", Week.of(worked).sunday.isoformat()))
     late = work(minutes, worked, noon(posted, ZONE), 1)
     week, prior = week_of(late, ZONE, policy)
     now = statement([late], week, noon(posted, ZONE), ZONE, policy)
@@ -180,8 +186,11 @@ def stated(v: Vector) -> Mapping[str, Any]:
         "refunded": told.refunded_minutes,
         "prior_period": told.prior_minutes,
         "closing": told.closing_minutes,
-        "by_category": dict(told.by_category),
-        "by_case": dict(told.by_case),
+        "by_category": Sums(told.by_category),
+        "by_case": Sums(told.by_case),
+        "by_lot": Sums(told.by_pack),
+        "by_pack": Sums(told.by_pack),
+        "late": len(told.late),
         "revised": revised,
         "revised_weeks": revised,
         "amended": revised,

@@ -11,15 +11,20 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sfsync.mapping import load_plans
-from sfsync.policy import ClientTerms, Policy
+from sfsync.policy import ClientTerms, Plans, Policy
 from sfsync.records import Case, Estimate, EstimateStatus, Pack, Posting, PostingKind, TimeEntry
 from sfsync.rules.ledger import LedgerFacts, LedgerOutcome, settle
-from sfsync.rules.postings import Books, books
+from sfsync.rules.postings import Books, act, books, dips
+from sfsync.rules.validity import last_valid_on
+from sfsync.rules.weeks import local_day
 
 ZONE = "Europe/Bucharest"
-PLANS = load_plans()
 UNSAID = object()
+
+
+def instant_day(text: str, zone: str) -> date:
+    """Return a day that is given as one, or as an instant of it."""
+    return date.fromisoformat(text) if len(text) == 10 else local_day(datetime.fromisoformat(text), zone)
 
 
 class Words:
@@ -35,10 +40,10 @@ class Words:
             raise AssertionError(f"{self._where}: {key} is missing")
         return self._values.pop(key, default)
 
-    def day(self, key: str, default: date | None = None) -> date | None:
-        """Return a value as a day."""
-        text = self.take(key, None)
-        return default if text is None else date.fromisoformat(text)
+    def day(self, *keys: str, default: date | None = None) -> date | None:
+        """Return the first value given under these keys as a day."""
+        found = [text for text in [self.take(key, None) for key in keys] if text is not None]
+        return instant_day(found[0], ZONE) if found else default
 
     def done(self) -> None:
         """Raise if a key was not taken."""
@@ -50,6 +55,7 @@ class Scene:
     """The records of one client, what was posted, and what each settling said."""
 
     policy: Policy
+    plans: Plans
     zone: str = ZONE
     packs: dict[str, Pack] = field(default_factory=dict)
     cases: dict[str, Case] = field(default_factory=dict)
@@ -77,28 +83,35 @@ class Scene:
 
     def settle(self, day: date) -> LedgerOutcome:
         """Settle at a fresh instant of a day and keep what is posted; twice must post nothing more."""
-        self.outcome = settle(self.facts(), self.postings, self.terms(), PLANS, self.at(day))
+        self.outcome = settle(self.facts(), self.postings, self.terms(), self.plans, self.at(day))
         self.postings += self.outcome.postings
         self.last = self.outcome.postings
         self.packs.update({pack.key: pack for pack in self.outcome.new_packs})
-        again = settle(self.facts(), self.postings, self.terms(), PLANS, self.at(day))
+        again = settle(self.facts(), self.postings, self.terms(), self.plans, self.at(day))
         assert again.postings == (), "settling twice posts twice"
         assert books(self.postings).sound
+        assert not dips(self.postings), "a balance was negative in between"
         return self.outcome
 
     # acts
 
     def lot(self, words: Mapping[str, Any], seq: int) -> None:
-        """Add a pack with minutes and days of its own."""
+        """Add a pack with minutes and days of its own, or those of its plan."""
         w = Words(words, "lot")
-        key = w.take("lot")
-        plan = w.take("plan", None)
-        activated = w.day("activated_on")
-        last = w.day("last_valid_day")
+        key, plan, packs = w.take("lot"), w.take("plan", None), w.take("packs", None)
+        minutes = w.take("minutes", None) if packs is not None else w.take("minutes")
+        activated, last = w.day("activated_on"), w.day("last_valid_day", "last_valid_on")
+        assert last is not None or plan is not None, f"lot {key}: neither a last valid day nor a plan"
+        if plan is not None and activated is not None and last is not None:
+            offer, same = self.plans.packs[plan], self.policy.validity_inclusive
+            if last != last_valid_on(activated, offer, inclusive=same):
+                plan = None  # the lot says otherwise than its plan: what it says counts
+        if minutes is None:
+            minutes = packs * (480 if plan is None else self.plans.packs[plan].minutes_per_pack)
         self.packs[key] = Pack(
             key=key,
             plan=plan.capitalize() if plan else None,
-            bought_minutes=w.take("minutes"),
+            bought_minutes=minutes,
             activated_on=activated,
             last_valid_on=last,
             purchase_seq=w.take("seq", w.take("purchase_seq", seq)),
@@ -108,20 +121,28 @@ class Scene:
     def purchase(self, words: Mapping[str, Any], today: date) -> str:
         """Buy packs of a plan; return the key."""
         w = Words(words, "purchase")
-        plan, activated = w.take("plan"), w.day("activated_on", w.day("on", today))
+        plan, activated = w.take("plan"), w.day("activated_on", "on", default=today)
         key = w.take("lot", None) or w.take("id", None) or f"{plan}-{len(self.packs) + 1}"
-        minutes, last = w.take("minutes", None), w.day("last_valid_day")
+        assert plan in self.plans.packs, f"purchase: no plan is called {plan}"
         self.packs[key] = Pack(
             key=key,
             plan=plan.capitalize(),
-            packs_bought=w.take("packs", None),
-            bought_minutes=minutes,
+            packs_bought=w.take("packs"),
             activated_on=activated,
-            last_valid_on=last,
             purchase_seq=len(self.packs) + 1,
         )
         w.done()
         return str(key)
+
+    def extend(self, key: str, day: date) -> None:
+        """Ask for the extension of a pack."""
+        self.packs[key] = replace(self.packs[key], extension_requested=True, extension_requested_on=day)
+
+    def refund(self, minutes: Mapping[str, int], day: date) -> None:
+        """Take minutes back against money (REF-1)."""
+        taken = {lot: -each for lot, each in minutes.items() if each}
+        name = f"refund-{len(self.postings)}"
+        self.postings += act(name, PostingKind.REFUND, taken, on=day, now=self.at(day), reason="refund")
 
     def case(self, key: str, **values: Any) -> None:
         """Make sure a case is there, with these values."""
@@ -160,7 +181,15 @@ class Scene:
             decided_at=at,
         )
 
-    def work(self, key: str, minutes: int, worked_on: date, posted_on: date, case: str | None = None) -> None:
+    def work(
+        self,
+        key: str,
+        minutes: int,
+        worked_on: date,
+        posted_on: date,
+        case: str | None = None,
+        category: str | None = None,
+    ) -> None:
         """Log a time entry, or change the minutes of one that is there."""
         if key in self.entries:
             self.entries[key] = replace(self.entries[key], worked_minutes=minutes, deleted=False)
@@ -168,7 +197,12 @@ class Scene:
         if case:
             self.case(case)
         self.entries[key] = TimeEntry(
-            key=key, case=case, worked_on=worked_on, worked_minutes=minutes, created_at=self.at(posted_on)
+            key=key,
+            case=case,
+            worked_on=worked_on,
+            worked_minutes=minutes,
+            category=category.capitalize() if category else None,
+            created_at=self.at(posted_on),
         )
 
     def close(self, case: str, day: date) -> None:

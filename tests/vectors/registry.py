@@ -9,6 +9,7 @@ read, and an expected key that it did not compute.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -16,10 +17,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sfsync.policy import Policy
+from sfsync.mapping import load_plans
+from sfsync.policy import PackPlan, Plans, Policy, SlaPlan, Target
 
 HERE = Path(__file__).resolve().parent
 CONTRACT = HERE / "contract.json"
+
+
+class Sums(dict[str, int]):
+    """A sum for each name: what is expected must name every one that is not zero."""
 
 
 class Asked(Mapping[str, Any]):
@@ -58,6 +64,8 @@ class Vector:
     given: Asked
     when: Asked
     then: Mapping[str, Any]
+    plans: Plans
+    """The offers of the file's ``meta``: those of the contract unless it brings numbers of its own."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -74,7 +82,42 @@ class Vector:
 
     def policy(self, **more: Any) -> Policy:
         """Return the contract's default policy with what this vector and ``more`` say; unknown keys are refused."""
-        return Policy.model_validate({**self.meta["default_policy"], **self.overrides, **more})
+        said = {ALSO_CALLED.get(key, key): value for key, value in {**self.overrides, **more}.items()}
+        return Policy.model_validate({**self.meta["default_policy"], **said})
+
+
+ALSO_CALLED = {"mode": "rounding", "scope": "rounding_scope"}
+"""Keys of a vector's policy that ours has under another name."""
+
+
+def offers(meta: Mapping[str, Any]) -> Plans:
+    """Return the plans we ship with the prices, targets and covers of a file's ``meta`` put in."""
+    shipped = load_plans()
+    packs = {}
+    for key, row in meta["packs"].items():
+        row = dict(row)
+        price = next(name for name in row if re.fullmatch("price_[a-z]{3}_per_pack", name))
+        packs[key] = PackPlan(
+            name=row.pop("name", key.capitalize()),
+            currency=price[6:9].upper(),
+            unit_price_amount=Decimal(str(row.pop(price))),
+            valid_months=row.pop("validity_months"),
+            **row,
+        )
+    sla: dict[str, SlaPlan] = {}
+    for row in meta["sla"]:
+        assert row.keys() <= {"plan", "priority", "cover", "target_minutes", "resolution_minutes"}, f"sla: {row}"
+        plan = sla.get(row["plan"])
+        if plan is None:
+            known = shipped.sla.get(row["plan"])
+            plan = SlaPlan(name=row["plan"], channels=known.channels if known else (), targets={})
+        target = Target(
+            cover=row["cover"],
+            acknowledge_minutes=row["target_minutes"],
+            resolve_minutes=row.get("resolution_minutes"),
+        )
+        sla[row["plan"]] = plan.model_copy(update={"targets": {**plan.targets, row["priority"]: target}})
+    return Plans(packs=packs, covers=shipped.covers, sla=sla, policy=shipped.policy)
 
 
 Answer = Callable[[Vector], Mapping[str, Any]]
@@ -99,7 +142,9 @@ def read_vectors(path: Path) -> list[Vector]:
     data = json.loads(path.read_text(encoding="utf-8"))
     meta = json.loads(CONTRACT.read_text(encoding="utf-8"))["meta"]
     for key, value in data.get("meta", {}).items():
-        meta[key] = {**meta[key], **value} if isinstance(value, dict) and isinstance(meta.get(key), dict) else value
+        both = isinstance(value, dict) and isinstance(meta.get(key), dict)
+        meta[key] = {**meta[key], **value} if both else value
+    plans = offers(meta)
     known = {"id", "area", "name", "policy", "given", "when", "then", "rules", "verified_by"}
     vectors = []
     for row in data["vectors"]:
@@ -109,12 +154,13 @@ def read_vectors(path: Path) -> list[Vector]:
             Vector(
                 id=row["id"],
                 area=row["area"],
-                name=row.get("name", ""),
+                name=row.get("name") or "",
                 meta=meta,
-                given=Asked(row.get("given", {})),
-                when=Asked(row.get("when", {})),
+                given=Asked(row.get("given") or {}),
+                when=Asked(row.get("when") or {}),
                 then=row["then"],
-                overrides=row.get("policy", {}),
+                plans=plans,
+                overrides=row.get("policy") or {},
             )
         )
     return vectors
@@ -132,8 +178,17 @@ def check(vector: Vector) -> None:
 
 
 def differences(expected: Any, said: Any, at: str) -> Iterator[str]:
-    """Yield what differs. Instants are compared as instants, money as Decimal, dates as dates."""
-    if isinstance(expected, Mapping) and isinstance(said, Mapping):
+    """Yield what differs. Instants are compared as instants, money as Decimal, dates as dates.
+
+    Pairs of a name and minutes may be expected as pairs or as a mapping.
+    """
+    if isinstance(expected, Mapping) and isinstance(said, list) and all(isinstance(p, list) for p in said):
+        yield from differences(dict(expected), dict(said), at)
+        if len(expected) != len(said):
+            yield f"{at}: expected {dict(expected)!r}, got {said!r}"
+    elif isinstance(expected, Mapping) and isinstance(said, Mapping):
+        if isinstance(said, Sums) and (more := {k: n for k, n in said.items() if n and k not in expected}):
+            yield f"{at}: not expected {more!r}"
         for key, value in expected.items():
             if key in said:
                 yield from differences(value, said[key], f"{at}.{key}")
@@ -155,13 +210,16 @@ def same(expected: Any, said: Any) -> bool:
     if isinstance(said, date):
         return isinstance(expected, str) and date.fromisoformat(expected) == said
     if isinstance(said, Decimal):
-        return isinstance(expected, str | int) and not isinstance(expected, bool) and Decimal(expected) == said
+        number = isinstance(expected, str | int | float) and not isinstance(expected, bool)
+        return number and Decimal(str(expected)) == said
+    if isinstance(said, int) and not isinstance(said, bool) and isinstance(expected, float):
+        return expected == said
     return type(expected) is type(said) and bool(expected == said)
 
 
 def instant(text: str) -> datetime:
-    """Return an aware instant; a text without an offset is refused."""
+    """Return an aware instant in whole seconds, as the mirror cuts them; a text without an offset is refused."""
     parsed = datetime.fromisoformat(text)
     if parsed.tzinfo is None:
         raise ValueError(f"{text!r} has no offset")
-    return parsed.astimezone(UTC)
+    return parsed.astimezone(UTC).replace(microsecond=0)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sfsync.mapping import load_plans
 from sfsync.policy import Policy
-from tests.vectors.registry import AREAS, CONTRACT, HERE, Vector, area, check, differences, read_vectors
+from tests.vectors.registry import AREAS, CONTRACT, HERE, Sums, Vector, area, check, differences, read_vectors
 
 for module in sorted(HERE.glob("areas_*.py")):
     importlib.import_module(f"tests.vectors.{module.stem}")
@@ -30,6 +31,16 @@ def test_our_default_policy_is_the_contracts() -> None:
     promised = read_vectors(CONTRACT)[0].meta["default_policy"]
     ours = Policy().model_dump(mode="json")
     assert {key: ours.get(key, "missing") for key in promised} == promised
+
+
+def test_our_offers_are_the_contracts() -> None:
+    promised, ours = read_vectors(CONTRACT)[0].plans, load_plans()
+    assert promised.packs == ours.packs
+    assert {key: plan.targets for key, plan in promised.sla.items()} == {k: p.targets for k, p in ours.sla.items()}
+
+
+def test_a_sum_of_a_name_that_was_not_expected_fails() -> None:
+    assert list(differences({}, Sums({"A": 5, "B": 0}), "then.balance")) == ["then.balance: not expected {'A': 5}"]
 
 
 def test_an_area_that_nobody_answers_fails() -> None:

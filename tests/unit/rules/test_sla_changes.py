@@ -135,6 +135,16 @@ def test_rows_of_one_instant_follow_their_old_and_new_values() -> None:
     assert [row.new for row in ordered(story.rows)] == ["Working", "Closed"]
 
 
+def test_of_the_rows_of_one_instant_the_one_that_leaves_the_value_in_force_is_first() -> None:
+    story = Story(RESOLVING).status("24T11:00", "Waiting on Client")
+    story.case = replace(story.case, status="Waiting on Client")
+    story.row("24T12:00", "field", field="status", old="Working", new="Waiting on Client")
+    story.row("24T12:00", "field", field="status", old="Waiting on Client", new="Working")
+    assert [row.new for row in ordered(story.rows)][1:] == ["Working", "Waiting on Client"]
+    assert story.resolution().paused_since == at("24T12:00")
+    assert story.status("24T13:00", "Working").resolution().paused_seconds == 2 * 3600
+
+
 def test_a_row_older_than_the_case_counts_from_its_beginning() -> None:
     assert Story().status("24T09:59:58", "Working").ack().met_at == at("24T10:00")
     assert Story().comment("24T09:59:58").ack().met_at == at("24T10:00")
