@@ -204,6 +204,10 @@ class TurnOver(SfsyncError):
     next = Next.RETRY_LATER
 
 
+class BudgetSpent(TurnOver):
+    """Our share of the org's API calls is used up for now; the work goes on when calls come back."""
+
+
 class SafetyStop(SfsyncError):
     """Something looks so wrong that an operator confirms first: an empty org, a mass delete, too many writes."""
 

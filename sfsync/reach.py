@@ -50,7 +50,8 @@ class Reach:
         return self._session.calls.api
 
     def check(self, mappings: Mappings, bookmarks: Mapping[str, Bookmark], ids: Ids) -> None:
-        """Raise SchemaDrift if the mapping does not fit the org."""
+        """Raise SchemaDrift if the mapping does not fit the org, BudgetSpent if there is no API call left to ask it."""
+        self._session.bounded = True
         self._checked = preflight(self._session, mappings, bookmarks, ids)
         self._mapped = (mappings, ids)
 
@@ -83,6 +84,7 @@ class Reach:
 
     def write(self, mappings: Mappings, changes: tuple[Change, ...]) -> Iterable[Outcome]:
         """Carry out ``changes``: one outcome each; what a person edited since it was read is left alone."""
+        self._session.bounded = False
         seen = {change.sf_id: change.seen_at for change in changes if change.sf_id and change.seen_at}
         return self._beating(write_back(self._session, mappings, changes, unless_changed=seen))
 

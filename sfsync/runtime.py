@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from sfsync.calendars import Calendars
 from sfsync.clock import Clock, SystemClock, token
 from sfsync.errors import (
     AccessDenied,
+    BudgetSpent,
     LeaseLost,
     Next,
     Place,
@@ -38,6 +39,7 @@ from sfsync.metadata import generate, zip_package
 from sfsync.mirror.compare import Certificate
 from sfsync.mirror.plan import Plan
 from sfsync.mirror.translate import Ids, long_id
+from sfsync.org.budget import Budget, Usage
 from sfsync.org.deploy import Deployed, deploy, grant
 from sfsync.org.session import OrgSession
 from sfsync.org.soql import query_path
@@ -48,7 +50,7 @@ from sfsync.settings import OrgSettings, Settings, load
 from sfsync.store.embedded import EmbeddedPostgres
 from sfsync.store.fleet import Fleet
 from sfsync.store.lease import Hold, Lease
-from sfsync.store.store import OrgRow, Store
+from sfsync.store.store import Calls, OrgRow, Store
 from sfsync.sync import Bounds, Preview, Report, Vanishing, preview, sync_org, take_in
 
 log = logger("runtime")
@@ -62,6 +64,9 @@ NUDGES_A_TICK = 500
 """More orgs than this are not nudged at once; the next tick goes on with those that wait longest."""
 SCHEDULES = ("nightly", "between", "deadline", "rest")
 """What can make an org due: a name of the tick table is one of these, a colon, and the org."""
+
+RUNS_LOOKED_AT = 9
+"""What a run costs is the middle of what the last ones did, and of a quiet poll."""
 
 LONGEST_RETRY = timedelta(minutes=30)
 """An org that keeps failing is tried at least this often."""
@@ -194,16 +199,39 @@ class Runtime:
 
         Whoever asks for it closes it.
         """
-        settings = self.org(org)
+        return self._session(org, self._tokens)
+
+    def _session(self, org: str, tokens: TokenStore, **other: Any) -> OrgSession:
+        settings, client = self.org(org), self.client_name(org)
         pinned = settings.organization_id or self._row(org).organization_id
+
+        def share(calls: int, seen: Budget, at: datetime) -> Budget:
+            said = seen.usage
+            spent = self.store.add_calls(
+                client,
+                org,
+                calls,
+                at,
+                used=said.used if said else None,
+                allowed=said.allowed if said else None,
+                said_at=seen.seen_at,
+            )
+            return _budget(spent)
+
         return OrgSession(
             org,
-            settings.model_copy(update={"organization_id": pinned}),
+            settings.model_copy(update={"organization_id": pinned, **other}),
             clock=self.clock,
-            tokens=self._tokens,
+            tokens=tokens,
             adapter=self._adapter(org),
+            budget=self.budget(org),
+            share=share,
             seed=self.holder,
         )
+
+    def budget(self, org: str) -> Budget:
+        """Return the API calls of an org's last 24 hours, by all workers, and what the org last said it allows."""
+        return _budget(self.store.calls(self.client_name(org), org, self.clock.now() - timedelta(hours=25)))
 
     def query(self, org: str, soql: str) -> list[dict[str, Any]]:
         """Return the records a query finds in an org, every page of them, for a person to look at."""
@@ -228,14 +256,7 @@ class Runtime:
         """
         settings = self.org(org)
         mappings = self.client(self.client_name(org)).mappings
-        pinned = settings.organization_id or self._row(org).organization_id
-        session = OrgSession(
-            f"{org}",
-            settings.model_copy(update={"username": username or settings.username, "organization_id": pinned}),
-            clock=self.clock,
-            tokens=MemoryTokens(),
-            adapter=self._adapter(org),
-        )
+        session = self._session(org, MemoryTokens(), username=username or settings.username)
         with closing(session):
             done = deploy(session, zip_package(generate(mappings)), check_only=check_only)
             if not check_only and settings.username:
@@ -252,19 +273,21 @@ class Runtime:
         agreed: Plan | None = None,
         step: Callable[[str], None] = lambda _: None,
         turn_seconds: float | None = None,
+        nightly: bool = False,
     ) -> Report:
         """Run the line over one org and return what was done; with a plan that was ``agreed``, exactly that.
 
         Raises LeaseLost while another run holds the org, AccessDenied while it is paused, and what the
         stages raise; an error that asks for it pauses the org. With ``turn_seconds`` a run that is still
-        reading after so long raises TurnOver; what it read is kept. The run is on record either way.
+        reading after so long raises TurnOver, and one that has no API calls left BudgetSpent; what it read is kept.
+        A ``nightly`` run may use the calls that are kept for the night. The run is on record either way.
         """
         name = self.client_name(org)
         settings, client = self.org(org), self.client(name)
         row = self._row(org)
         if row.state == "paused" and not confirmed:
             raise AccessDenied(f"org {org} is paused: {row.reason}", advice=f"sfsync org resume {org}")
-        with self._held(name, org) as hold, closing(self.session(org)) as session:
+        with self._held(name, org) as hold, self._paced(self.session(org), row, nightly) as session:
             run = self.store.begin_run(name, org, self.clock.now())
             reach = Reach(session, hold, self.clock, turn_seconds)
             began = self.clock.monotonic()
@@ -293,9 +316,9 @@ class Runtime:
             except LeaseLost:
                 said("lease lost")
                 raise
-            except TurnOver:
+            except TurnOver as over:
                 self.fleet.give_way(name, run, self.clock.now())
-                said("turn over", api_calls=session.calls.api)
+                said("calls spent" if isinstance(over, BudgetSpent) else "turn over", api_calls=session.calls.api)
                 raise
             except SfsyncError as bad:
                 self.store.end_run(name, run, self.clock.now(), error=str(bad))
@@ -311,17 +334,47 @@ class Runtime:
             said("done", api_calls=report.calls)
             if confirmed and row.state == "paused":
                 self.store.resume(name, org)
-            usage = session.budget.usage
-            self.store.add_calls(
-                name,
-                org,
-                self.clock.now().date(),
-                report.calls,
-                self.clock.now(),
-                used=usage.used if usage else None,
-                allowed=usage.allowed if usage else None,
-            )
             return report
+
+    @contextmanager
+    def _paced(self, session: OrgSession, row: OrgRow, nightly: bool) -> Iterator[OrgSession]:
+        """Close the session in the end, and let in-between polls wait as long as the calls that are left demand."""
+        session.nightly = nightly
+        try:
+            with closing(session):
+                yield session
+        finally:
+            if session.calls.api or row.waits_until is not None or session.calls_left() == 0:
+                minutes = self.cadence(row.org, session.budget)
+                stretched = minutes > self.org(row.org).every_minutes
+                until = self.clock.now() + timedelta(minutes=minutes) if stretched else None
+                if until != row.waits_until:
+                    self.store.let_wait(row.client, row.org, until)
+
+    def calls(self, org: str) -> CallsShown:
+        """Return how an org's API calls stand, by what the store knows; it costs none."""
+        settings, now, known = self.org(org), self.clock.now(), self.budget(org)
+        share = settings.api_share
+        return CallsShown(
+            ours=known.ours(now),
+            share=known.share(share, nightly=True),
+            left=known.left(share, now),
+            left_for_the_night=known.left(share, now, nightly=True),
+            used=known.usage.used if known.usage else None,
+            allowed=known.usage.allowed if known.usage else None,
+            said_at=known.seen_at,
+            every_minutes=self.cadence(org, known),
+            waits_until=self._row(org).waits_until,
+        )
+
+    def cadence(self, org: str, budget: Budget | None = None) -> int:
+        """Return the minutes between two in-between polls of an org, as its API calls allow; it costs no call."""
+        settings = self.org(org)
+        runs = self.store.runs(self.client_name(org), org, limit=RUNS_LOOKED_AT)
+        usual = sorted([1, *(int(run.counts["calls"]) for run in runs if run.counts.get("calls"))])
+        calls = usual[(len(usual) - 1) // 2]
+        known = self.budget(org) if budget is None else budget
+        return known.cadence(settings.every_minutes, calls, settings.api_share, self.clock.now())
 
     def plan(self, org: str) -> Preview:
         """Return what ``sync`` would do now; nothing is changed, neither here nor in the org.
@@ -350,7 +403,7 @@ class Runtime:
         """
         name = self.client_name(org)
         settings, client = self.org(org), self.client(name)
-        with self._held(name, org) as hold, closing(self.session(org)) as session:
+        with self._held(name, org) as hold, self._paced(self.session(org), self._row(org), True) as session:
             reach = Reach(session, hold, self.clock)
             self.store.pin(name, org, session.organization_id)
             room = self.store.room(name, org, client.mappings, hold.lease)
@@ -392,13 +445,16 @@ class Runtime:
         now = self.clock.now()
         self.fleet.beat(now)
         self.fleet.write_ticks((point.name, point.due_at) for org in self.settings.orgs for point in self._points(org))
-        owing = dict.fromkeys(name.partition(":")[2] for name in self.store.due_ticks())
+        owing: dict[str, set[str]] = {}
+        for name in self.store.due_ticks():
+            kind, _, org = name.partition(":")
+            owing.setdefault(org, set()).add(kind)
         states = {row.org: row for row in self.store.orgs()}
         due: list[str] = []
-        for org in owing:
+        for org, kinds in owing.items():
             if len(due) == limit:
                 break
-            if org in states and self._may_run(states[org], now):
+            if org in states and not _must_wait(states[org], kinds, now) and self._may_run(states[org], now):
                 due.append(org)
         return due
 
@@ -437,11 +493,17 @@ class Runtime:
         """
         now = self.clock.now()
         owed = self.fleet.owed([f"{name}:{org}" for name in SCHEDULES], now)
-        if not owed or org not in self.settings.orgs or not self._may_run(self._row(org), now):
+        if not owed or org not in self.settings.orgs:
+            return None
+        row, kinds = self._row(org), {name.partition(":")[0] for name in owed}
+        if _must_wait(row, kinds, now) or not self._may_run(row, now):
+            return None
+        nightly = "nightly" in kinds
+        if self.budget(org).left(self.org(org).api_share, now, nightly=nightly) == 0:
             return None
         report = None
         try:
-            report = self.sync(org, turn_seconds=turn_seconds)
+            report = self.sync(org, turn_seconds=turn_seconds, nightly=nightly)
         except LeaseLost:
             return None
         except TurnOver:
@@ -462,6 +524,36 @@ class Runtime:
         self.fleet.write_ticks((f"deadline:{org}", now.replace(second=0)) for org in orgs)
         states = {row.org: row for row in self.store.orgs()}
         return [org for org in orgs if org in states and self._may_run(states[org], now)]
+
+
+@dataclass(frozen=True, slots=True)
+class CallsShown:
+    """An org's API calls of 24 hours, for a person; None is what the org has not said yet."""
+
+    ours: int
+    """By all our workers."""
+    share: int | None
+    """What of the org's allowance is ours."""
+    left: int | None
+    """Of our share, by day."""
+    left_for_the_night: int | None
+    used: int | None
+    """By everybody, in the org's own words."""
+    allowed: int | None
+    said_at: datetime | None
+    every_minutes: int
+    """Between two polls, as the calls that are left allow."""
+    waits_until: datetime | None
+
+
+def _must_wait(row: OrgRow, kinds: set[str], now: datetime) -> bool:
+    """In-between polls of an org that is short of API calls wait; nightly work and deadlines do not."""
+    return row.waits_until is not None and now < row.waits_until and not kinds & {"nightly", "deadline"}
+
+
+def _budget(spent: Calls) -> Budget:
+    known = spent.used is not None and spent.allowed is not None
+    return Budget(Usage(spent.used or 0, spent.allowed or 0) if known else None, spent.said_at, spent.hours)
 
 
 def counts(report: Report) -> dict[str, Any]:

@@ -41,6 +41,7 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "sfsync_records_total": ("Records by what became of them", ("org", "direction", "result")),
     "sfsync_quarantined": ("Records in quarantine by the org's error code", ("org", "code")),
     "sfsync_api_calls_today": ("Our API calls of the day (UTC)", ("org",)),
+    "sfsync_api_waits": ("1 while in-between polls wait so that the org's API calls last", ("org",)),
     "sfsync_api_used": ("Everybody's API calls of the day, as the org last said", ("org",)),
     "sfsync_api_limit": ("API calls of a day the org allows, as it last said", ("org",)),
     "sfsync_pack_hours_free": ("Hours left in all packs and not reserved", ("client",)),
@@ -151,20 +152,22 @@ class Watch(Collector):
         beat = self._fleet.heartbeat()
         if beat is not None:
             seen.put("sfsync_beat_heartbeat_age_seconds", max(0.0, (now - beat).total_seconds()))
-        due = self._due(rows)
+        due = self._due(rows, now)
         seen.put("sfsync_orgs_due", due.orgs)
         seen.put("sfsync_due_age_seconds", (now - due.oldest_at).total_seconds() if due.oldest_at else 0)
         for row in rows:
             seen.put("sfsync_org_paused", row.state == "paused", row.org)
             seen.put("sfsync_org_busy", row.holder is not None, row.org)
+            seen.put("sfsync_api_waits", row.waits_until is not None and row.waits_until > now, row.org)
             if row.last_success_at is not None:
                 seen.put("sfsync_last_success_timestamp", row.last_success_at.timestamp(), row.org)
             _tell_org(seen, row.org, self._fleet.org(row.client, row.org, now.date()))
         for client in sorted({row.client for row in rows}):
             _tell_client(seen, client, self._fleet.client(client))
 
-    def _due(self, rows: list[OrgRow]) -> Due:
-        may = {row.org for row in rows if row.state != "paused"}
+    def _due(self, rows: list[OrgRow], now: datetime) -> Due:
+        """Count the orgs that owe a run and may have one; those that wait for API calls are counted apart."""
+        may = {r.org for r in rows if r.state != "paused" and (r.waits_until is None or r.waits_until <= now)}
         waiting = {org: at for org, at in self._fleet.waiting().items() if org in may}
         return Due(len(waiting), min(waiting.values(), default=None))
 

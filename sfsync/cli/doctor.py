@@ -159,8 +159,10 @@ def _reached(opened: Opened, session: OrgSession, name: str, client: str) -> Ite
     usage = session.budget.usage
     if usage is not None and usage.allowed:
         share = 100 * usage.used // usage.allowed
-        level = WARNING if share >= 80 else OK
-        ours = round(opened.runtime.org(name).api_share * 100)
-        yield Check(
-            f"{name} API calls", level, f"{usage.used} of {usage.allowed} used today ({share} %), our share {ours} %"
-        )
+        session.tell_calls()
+        ours = opened.runtime.calls(name)
+        level = WARNING if share >= 80 or ours.waits_until is not None else OK
+        said = f"{usage.used} of {usage.allowed} used in 24 h ({share} %); {ours.ours} by us of our {ours.share}"
+        if ours.waits_until is not None:
+            said += f"; a poll every {ours.every_minutes} min, so that they last"
+        yield Check(f"{name} API calls", level, said, "" if level == OK else "raise api_share, or wait")

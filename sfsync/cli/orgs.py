@@ -40,20 +40,21 @@ def list_orgs(as_json: bool) -> None:
 @click.argument("org")
 @as_json
 def show_org(org: str, as_json: bool) -> None:
-    """Show ORG: its contract, how far it has been read, and today's API calls."""
+    """Show ORG: its contract, how far it has been read, and its API calls of 24 hours."""
     with runtime() as opened:
         row = _row(opened, org)
         terms = opened.client(row["client"]).terms
         row["name"], row["time_zone"], row["sla_plan"] = terms.name, terms.time_zone, terms.sla_plan
         row["readings"] = opened.reads.readings(row["client"], org)
-        row["calls"] = opened.store.calls(row["client"], org, opened.now.date())
+        row["calls"] = opened.runtime.calls(org)
     if as_json:
         emit({"org": row})
         return
     pairs({name: value for name, value in row.items() if name not in ("readings", "calls")})
     calls = row["calls"]
     everybody = f", {calls.used} of {calls.allowed} by everybody" if calls.used is not None else ""
-    click.echo(f"{'calls today':<18}{calls.ours} by us{everybody}")
+    ours = f" of {calls.share}, {calls.left} left by day" if calls.share is not None else ""
+    click.echo(f"{'calls in 24 h':<18}{calls.ours} by us{ours}{everybody}")
     table(("Object", "Read to", "Records"), [(r.object, r.read_to, r.records) for r in row["readings"]])
 
 

@@ -63,6 +63,7 @@ def _row(opened: Opened, name: str) -> dict[str, Any]:
         "last_success_at": row.last_success_at,
         "next_at": None if row.state == "paused" else _next(opened, name),
         "error": last[0].error if last and last[0].state == "failed" else "",
+        "calls": asdict(opened.runtime.calls(name)),
         **asdict(opened.reads.figures(row.client)),
     }
 
@@ -73,9 +74,12 @@ def _next(opened: Opened, name: str) -> datetime:
 
     from sfsync import schedule
 
-    owed = [at for tick, at in opened.store.due_ticks().items() if tick.partition(":")[2] == name]
+    owed = {tick.partition(":")[0]: at for tick, at in opened.store.due_ticks().items() if tick.endswith(f":{name}")}
+    waits = opened.org(name).waits_until
+    if waits is not None and waits > opened.now and not {"nightly", "deadline"} & owed.keys():
+        return waits
     if owed:
-        return min(owed)
+        return min(owed.values())
     minutes = opened.runtime.org(name).every_minutes
     past = schedule.every("", minutes, opened.now, schedule.spread(name, minutes * 60))
     return past.due_at + timedelta(minutes=minutes)
@@ -88,6 +92,8 @@ def _state(row: dict[str, Any]) -> str:
         return f"failed: {row['error']}"
     if row["holder"]:
         return "syncing"
+    if row["calls"]["waits_until"] is not None:
+        return f"few API calls left: every {row['calls']['every_minutes']} min"
     return "low balance" if row["low_balance"] else "ok"
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 _USAGE = re.compile(r"api-usage=(\d+)/(\d+)")
-DAY = timedelta(hours=24)
+REMEMBERED = timedelta(hours=25)
+"""An hour's calls count until the last of them is a day old: the org counts by the second, we by the hour."""
 
 NIGHTLY_RESERVE = 0.25
 """Part of our share that only nightly work may use: a full night of the standard mapping costs well under it."""
 PEOPLE_RESERVE = 0.2
 """Part of the org's whole allowance that we never touch, whoever used the rest: people come first (H9)."""
+ASK_AGAIN = timedelta(hours=1)
+"""What others used is heard only by calling: after so long without a word one call is allowed to hear it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Budget:
     def spend(self, calls: int, at: datetime) -> Budget:
         """Return the budget after ``calls`` of ours at ``at``; hours older than a day are dropped."""
         hour = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-        kept = {start: n for start, n in self.hours if start > at - DAY}
+        kept = {start: n for start, n in self.hours if start > at - REMEMBERED}
         kept[hour] = kept.get(hour, 0) + calls
         return replace(self, hours=tuple(sorted(kept.items())))
 
@@ -54,17 +56,16 @@ class Budget:
         """Return the budget after the org said ``usage`` at ``at``; None changes nothing."""
         return self if usage is None else replace(self, usage=usage, seen_at=at)
 
-    def merged(self, other: Budget) -> Budget:
-        """Return this budget with what another worker saw: the newer usage, and the larger count of each hour."""
-        newer = max(self, other, key=lambda b: b.seen_at or datetime.min.replace(tzinfo=UTC))
-        hours = dict(self.hours)
-        for start, n in other.hours:
-            hours[start] = max(n, hours.get(start, 0))
-        return Budget(newer.usage, newer.seen_at, tuple(sorted(hours.items())))
-
     def ours(self, at: datetime) -> int:
         """Return our calls in the 24 hours before ``at``."""
-        return sum(n for start, n in self.hours if start > at - DAY)
+        return sum(n for start, n in self.hours if start > at - REMEMBERED)
+
+    def share(self, share: float, *, nightly: bool = False) -> int | None:
+        """Return how many calls of a day are ours; work by day leaves the nightly reserve alone."""
+        if self.usage is None:
+            return None
+        mine = int(self.usage.allowed * share)
+        return mine if nightly else mine - int(mine * NIGHTLY_RESERVE)
 
     def left(self, share: float, at: datetime, *, nightly: bool = False) -> int | None:
         """Return how many calls we may still make; None while the org has not said what it allows.
@@ -72,13 +73,14 @@ class Budget:
         Two bounds hold: our share of the allowance less what we used, and the org's whole remainder less the
         part kept for people. Work by day also leaves the nightly reserve alone.
         """
-        if self.usage is None:
-            return None
-        mine = int(self.usage.allowed * share)
-        if not nightly:
-            mine -= int(mine * NIGHTLY_RESERVE)
-        everybody = int(self.usage.allowed * (1 - PEOPLE_RESERVE)) - self.usage.used
-        return max(0, min(mine - self.ours(at), everybody))
+        mine = self.share(share, nightly=nightly)
+        return None if mine is None else max(0, min(mine - self.ours(at), self._of_everybody(at)))
+
+    def _of_everybody(self, at: datetime) -> int:
+        assert self.usage is not None
+        rest = int(self.usage.allowed * (1 - PEOPLE_RESERVE)) - self.usage.used
+        silent = self.seen_at is None or at - self.seen_at >= ASK_AGAIN
+        return max(rest, 1 if silent else 0)
 
     def cadence(self, every_minutes: int, run_calls: int, share: float, at: datetime) -> int:
         """Return the minutes to wait between runs of ``run_calls`` each, so that the day's share lasts.
@@ -88,28 +90,12 @@ class Budget:
         left = self.left(share, at)
         if left is None or run_calls <= 0:
             return every_minutes
-        oldest = min((start for start, n in self.hours if n and start > at - DAY), default=at)
-        until_refill = max(1, int((oldest + DAY - at).total_seconds() // 60))
+        mine = self.share(share)
+        oldest = min((start for start, n in self.hours if n and start > at - REMEMBERED), default=at)
+        if left == 0 and mine is not None and self.ours(at) < mine:  # others used the org's calls up
+            oldest = (self.seen_at or at) + ASK_AGAIN - REMEMBERED
+        until_refill = max(1, int((oldest + REMEMBERED - at).total_seconds() // 60))
         affordable = left // run_calls
         if affordable == 0:
-            return max(every_minutes, until_refill)
+            return max(every_minutes, min(until_refill, 24 * 60))
         return min(max(every_minutes, -(-until_refill // affordable)), 24 * 60)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the budget as plain values, to be kept by the caller."""
-        return {
-            "used": self.usage.used if self.usage else None,
-            "allowed": self.usage.allowed if self.usage else None,
-            "seen_at": self.seen_at.isoformat() if self.seen_at else None,
-            "hours": [[start.isoformat(), n] for start, n in self.hours],
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Budget:
-        """Return the budget that :meth:`as_json` wrote."""
-        known = data.get("used") is not None and data.get("allowed") is not None
-        return cls(
-            Usage(int(data["used"]), int(data["allowed"])) if known else None,
-            datetime.fromisoformat(data["seen_at"]) if data.get("seen_at") else None,
-            tuple((datetime.fromisoformat(start), int(n)) for start, n in data.get("hours", ())),
-        )

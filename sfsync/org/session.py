@@ -21,7 +21,16 @@ from requests.adapters import BaseAdapter
 
 from sfsync import __version__
 from sfsync.clock import Clock, seeded
-from sfsync.errors import OrgError, OrgUnavailable, RecordMoved, RecordRejected, SessionExpired, WrongOrg
+from sfsync.errors import (
+    BudgetSpent,
+    OrgError,
+    OrgUnavailable,
+    RecordMoved,
+    RecordRejected,
+    SessionExpired,
+    SfsyncError,
+    WrongOrg,
+)
 from sfsync.org import faults
 from sfsync.org.auth import Login
 from sfsync.org.budget import Budget, read_usage
@@ -40,6 +49,8 @@ READ_ATTEMPTS = 4
 """Tries of one read; with the waits below about 15 s, after which the run is tried again as a whole."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 ALIVE_SECONDS = 10.0
+TELL_CALLS, TELL_SECONDS = 20, 30.0
+"""Other workers hear of our calls after so many of them, or so long: a killed worker leaves at most these uncounted."""
 COMPRESS_ABOVE = 16_384
 """Bytes of a body from which compressing it costs less than sending it."""
 UNPACKED = "compressed request"
@@ -82,12 +93,20 @@ class OrgSession:
         tokens: TokenStore,
         adapter: BaseAdapter | None = None,
         budget: Budget | None = None,
+        share: Callable[[int, Budget, datetime], Budget] | None = None,
         seed: int | str = 0,
     ) -> None:
         self.name = name
         self.settings = settings
         self.clock = clock
         self.budget = budget or Budget()
+        self.nightly = False
+        """Work of the night may use the calls that are kept for it."""
+        self.bounded = False
+        """No request is made beyond our share: BudgetSpent instead. Off while a write-back counts for itself."""
+        self._share = share
+        self._untold = 0
+        self._told_at = clock.monotonic()
         self.calls = Calls()
         self.refused: set[str] = set()
         """What this org was found not to do (``composite describe``, ``updated Case``); the caller may keep it."""
@@ -179,8 +198,28 @@ class OrgSession:
         self._set_clock(self._login.heard_date)
         return token
 
+    def calls_left(self) -> int | None:
+        """Return how many API calls we may still make; None while the org has not said what it allows."""
+        return self.budget.left(self.settings.api_share, self.org_now(), nightly=self.nightly)
+
+    def tell_calls(self) -> None:
+        """Let the other workers of this org know what was spent, and know what they spent.
+
+        Never raises for the store: what cannot be told now is told next time, and the org counts for itself.
+        """
+        if self._share is None or not self._untold:
+            return
+        self._told_at = self.clock.monotonic()
+        try:
+            self.budget = self._share(self._untold, self.budget, self.org_now())
+        except SfsyncError as bad:
+            log.warning("%s: API calls not kept: %s", self.name, bad)
+        else:
+            self._untold = 0
+
     def close(self) -> None:
-        """Hang up; the session may be used again."""
+        """Hang up, the calls told; the session may be used again."""
+        self.tell_calls()
         self._wire.close()
         self._login.close()
 
@@ -292,6 +331,11 @@ class OrgSession:
         if self.turn:
             sent[TURN_HEADER] = self.turn
         self.alive()
+        if self.bounded and self.calls_left() == 0:
+            raise BudgetSpent(
+                f"org {self.name}: our share of its API calls is used up for now; what was read is kept, and the rest "
+                "follows when calls come back. To go on at once raise api_share"
+            )
         url = self._current().instance_url + self.path(path)
         if writes and (allowed := self.before_write()) is not None:  # last of all: a login may take its time
             timeout = allowed if timeout is None else min(timeout, allowed)
@@ -333,6 +377,9 @@ class OrgSession:
         self._set_clock(answer.headers.get("Date"))
         now = self.org_now()
         self.budget = self.budget.spend(1, now).observe(read_usage(answer.headers.get("Sforce-Limit-Info")), now)
+        self._untold += 1
+        if self._untold >= TELL_CALLS or self.clock.monotonic() - self._told_at >= TELL_SECONDS:
+            self.tell_calls()
 
     def _set_clock(self, date: str | None) -> None:
         if not date:

@@ -51,7 +51,7 @@ def write_back(
 ) -> Iterator[Outcome]:
     """Carry out ``changes`` and yield exactly one outcome for each, as they become known.
 
-    ``calls`` bounds the API calls (default: what the org's budget leaves us by day), ``deadline`` is a monotonic
+    ``calls`` bounds the API calls (default: what the org's budget leaves us), ``deadline`` is a monotonic
     reading of the session's clock; rows beyond either are LATER. Never raises for what the org answers: an org that
     is gone in the middle leaves the rest LATER.
 
@@ -99,7 +99,7 @@ class _Work:
         """Yield one outcome for each change."""
         self.spent_before = self.session.calls.api
         if self.calls is None:
-            self.calls = self.session.budget.left(self.session.settings.api_share, self.session.org_now())
+            self.calls = self.session.calls_left()
         rows: list[Row] = []
         for change in self.changes:
             try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from sqlalchemy import Connection, case, func, select, text, tuple_
@@ -16,8 +16,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from sfsync.records import Case, ClientAccount
 from sfsync.store.connection import Database
-from sfsync.store.store import Store
-from sfsync.store.tables import RECORD_TABLES, api_use, pack_balance, quarantine, run, tick
+from sfsync.store.store import Store, read_calls
+from sfsync.store.tables import RECORD_TABLES, pack_balance, quarantine, run, tick
 
 HEARTBEAT = "heartbeat"
 """Name of the grid point that says: a beat was sent and a worker took it."""
@@ -144,7 +144,7 @@ class Fleet:
             failed = select(func.count()).where(mine, run.c.state == "failed")
             if newest is not None:
                 failed = failed.where(run.c.seq > newest.seq)
-            use = connection.execute(select(api_use).where(api_use.c.org == org, api_use.c.day_on == day_on)).first()
+            use = read_calls(connection, org, datetime.combine(day_on, time(), UTC))
             return OrgFigures(
                 last_seconds=(newest.ended_at - newest.started_at).total_seconds() if newest else None,
                 failed_runs=connection.scalar(failed) or 0,
@@ -156,9 +156,9 @@ class Fleet:
                         .group_by(quarantine.c.code)
                     ).all()
                 ),
-                calls=use.ours if use else 0,
-                used=use.used if use else None,
-                allowed=use.allowed if use else None,
+                calls=use.ours,
+                used=use.used,
+                allowed=use.allowed,
             )
 
     def client(self, client: str) -> ClientFigures:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Table, and_, func, select, text
+from sqlalchemy import Connection, Table, and_, func, select, text
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from sfsync.clock import token
@@ -46,6 +46,9 @@ from sfsync.store.tables import (
 )
 
 LEASE_SECONDS = 60
+CALLS_KEPT_DAYS = 32
+"""The budget looks back a day; the rest is for a person who wonders about last month."""
+NEWER = "excluded.said_at >= coalesce(a.said_at, excluded.said_at)"
 OPERATIONS_KEPT_DAYS = 7
 """An unknown COMMIT is settled within seconds; a week is for a person who looks."""
 
@@ -63,6 +66,8 @@ class OrgRow:
     reason: str
     since: datetime
     last_success_at: datetime | None
+    waits_until: datetime | None = None
+    """In-between polls wait until then, because the org's API calls must last."""
     holder: str | None = None
     """Who works on it at this moment."""
 
@@ -87,13 +92,20 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """One org's API calls of one day."""
+    """One org's API calls, hour by hour."""
 
-    day_on: date
-    ours: int
-    used: int | None
-    """By everybody, in the org's own words."""
-    allowed: int | None
+    hours: tuple[tuple[datetime, int], ...] = ()
+    """Begin of the hour and our calls in it, oldest first."""
+    used: int | None = None
+    """By everybody in 24 hours, in the org's own words."""
+    allowed: int | None = None
+    said_at: datetime | None = None
+    """When the org said so."""
+
+    @property
+    def ours(self) -> int:
+        """Our calls in all of these hours."""
+        return sum(calls for _, calls in self.hours)
 
 
 class Store:
@@ -349,35 +361,48 @@ class Store:
         self,
         client_name: str,
         org_name: str,
-        day_on: date,
         ours: int,
-        now: datetime,
+        at: datetime,
         *,
         used: int | None = None,
         allowed: int | None = None,
-    ) -> None:
-        """Add ``ours`` to the calls of the day; ``used`` and ``allowed`` are what the org last said of everybody's."""
+        said_at: datetime | None = None,
+    ) -> Calls:
+        """Add ``ours`` to the hour of ``at``, and what the org said of everybody's; return what all workers spent.
+
+        Hours older than ``CALLS_KEPT_DAYS`` are forgotten.
+        """
+        said_at = (said_at or at) if used is not None else None
+        hour_at = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         with self._database.writing(client_name) as connection:
             connection.execute(
                 text(
-                    "INSERT INTO api_use AS a (client, org, day_on, ours, used, allowed, last_at) "
-                    "VALUES (:client, :org, :day_on, :ours, :used, :allowed, :now) "
-                    "ON CONFLICT (client, org, day_on) DO UPDATE SET ours = a.ours + excluded.ours, "
-                    "used = coalesce(excluded.used, a.used), allowed = coalesce(excluded.allowed, a.allowed), "
-                    "last_at = excluded.last_at"
+                    "INSERT INTO api_use AS a (client, org, hour_at, ours, used, allowed, said_at) "
+                    "VALUES (:client, :org, :hour_at, :ours, :used, :allowed, :said_at) "
+                    "ON CONFLICT (client, org, hour_at) DO UPDATE SET ours = a.ours + excluded.ours, "
+                    f"used = CASE WHEN {NEWER} THEN excluded.used ELSE a.used END, "
+                    f"allowed = CASE WHEN {NEWER} THEN excluded.allowed ELSE a.allowed END, "
+                    "said_at = greatest(a.said_at, excluded.said_at)"
                 ),
                 {
-                    "client": client_name, "org": org_name, "day_on": day_on, "ours": ours, "used": used,
-                    "allowed": allowed, "now": now,
+                    "client": client_name, "org": org_name, "hour_at": hour_at, "ours": ours, "used": used,
+                    "allowed": allowed, "said_at": said_at,
                 },
             )  # fmt: skip
+            forgotten = api_use.c.hour_at < hour_at - timedelta(days=CALLS_KEPT_DAYS)
+            connection.execute(api_use.delete().where(api_use.c.org == org_name, forgotten))
+            return read_calls(connection, org_name, hour_at - timedelta(hours=24))
 
-    def calls(self, client_name: str, org_name: str, day_on: date) -> Calls:
-        """Return the calls of one day."""
-        query = select(api_use).where(api_use.c.org == org_name, api_use.c.day_on == day_on)
+    def calls(self, client_name: str, org_name: str, since: datetime) -> Calls:
+        """Return the calls of the hours that began at ``since`` or later, and what the org said last, whenever."""
         with self._database.reading(client_name) as connection:
-            row = connection.execute(query).first()
-        return Calls(day_on, row.ours, row.used, row.allowed) if row else Calls(day_on, 0, None, None)
+            return read_calls(connection, org_name, since)
+
+    def let_wait(self, client_name: str, org_name: str, until: datetime | None) -> None:
+        """Leave the org's in-between polls waiting until then; None: they are due as ever."""
+        with self._database.writing_house() as connection:
+            where = (org.c.client == client_name, org.c.org == org_name)
+            connection.execute(org.update().where(*where).values(waits_until=until))
 
     # --- what a person asks for ---------------------------------------------------------------------
 
@@ -530,3 +555,13 @@ class Store:
                 )
             )
             return int(version)
+
+
+def read_calls(connection: Connection, org_name: str, since: datetime) -> Calls:
+    """Return the calls of the hours that began at ``since`` or later, and what the org said last, whenever."""
+    mine = api_use.c.org == org_name
+    hours = select(api_use.c.hour_at, api_use.c.ours).where(mine, api_use.c.hour_at >= since)
+    newest = select(api_use.c.used, api_use.c.allowed, api_use.c.said_at).where(mine, api_use.c.said_at.is_not(None))
+    said = connection.execute(newest.order_by(api_use.c.hour_at.desc()).limit(1)).first()
+    spent = tuple((row.hour_at, int(row.ours)) for row in connection.execute(hours.order_by(api_use.c.hour_at)))
+    return Calls(spent, *said) if said else Calls(spent)

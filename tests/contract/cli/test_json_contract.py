@@ -13,7 +13,7 @@ PACK = (
 )
 STATUS = (
     "org client sla_plan state reason holder last_success_at next_at error balance_minutes reserved_minutes "
-    "open_cases at_risk breached waiting_estimates quarantined unsettled low_balance"
+    "open_cases at_risk breached waiting_estimates quarantined unsettled low_balance calls"
 )
 TOTALS = (
     "balance_minutes reserved_minutes available_minutes uncovered_minutes at_risk_minutes burn_week_minutes "

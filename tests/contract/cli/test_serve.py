@@ -62,7 +62,7 @@ def test_metrics_are_what_the_store_says(worked: Desk) -> None:
     store, opened = worked.opened.store, worked.opened
     run = store.begin_run("acme", "acme", worked.now - timedelta(seconds=4))
     store.end_run("acme", run, worked.now, counts={"read": 5, "wrote": 2, "calls": 3})
-    store.add_calls("acme", "acme", worked.now.date(), 3, worked.now, used=90, allowed=1000)
+    store.add_calls("acme", "acme", 3, worked.now, used=90, allowed=1000)
     seen = figures(worked)
     shown = opened.reads.figures("acme")
     assert seen["sfsync_store_up",] == seen["sfsync_broker_up",] == 1

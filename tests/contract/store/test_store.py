@@ -79,12 +79,23 @@ def test_old_grid_points_go_but_never_the_newest(store) -> None:
     assert store.write_tick("n", NOW) is True
 
 
-def test_calls_of_a_day_add_up_and_keep_what_the_org_last_said(store) -> None:
-    store.add_calls("acme", "acme", date(2026, 11, 20), 3, NOW, used=100, allowed=15000)
-    store.add_calls("acme", "acme", date(2026, 11, 20), 2, NOW)
-    calls = store.calls("acme", "acme", date(2026, 11, 20))
-    assert (calls.ours, calls.used, calls.allowed) == (5, 100, 15000)
-    assert store.calls("acme", "acme", date(2026, 11, 21)).ours == 0
+def test_calls_of_an_hour_add_up_and_keep_what_the_org_said_last(store) -> None:
+    hour = NOW.replace(minute=0, second=0)
+    store.add_calls("acme", "acme", 3, NOW, used=100, allowed=15000)
+    store.add_calls("acme", "acme", 2, NOW)
+    store.add_calls("acme", "acme", 1, NOW, used=90, allowed=15000, said_at=NOW - timedelta(seconds=1))
+    calls = store.calls("acme", "acme", hour)
+    assert (calls.hours, calls.used, calls.allowed, calls.said_at) == (((hour, 6),), 100, 15000, NOW)
+    later = store.calls("acme", "acme", hour + timedelta(hours=1))
+    assert (later.ours, later.used) == (0, 100)
+
+
+def test_calls_are_forgotten_after_a_month_and_what_the_org_said_is_not_carried_on(store) -> None:
+    store.add_calls("acme", "acme", 3, NOW, used=100, allowed=15000)
+    after = NOW + timedelta(days=40)
+    assert store.add_calls("acme", "acme", 1, after).ours == 1
+    kept = store.calls("acme", "acme", NOW - timedelta(days=1))
+    assert (kept.ours, kept.used) == (1, None)
 
 
 def test_a_calendar_is_published_in_versions_and_the_newest_counts(store) -> None:

@@ -54,16 +54,23 @@ def test_the_cadence_stretches_before_anything_stops() -> None:
     tight = budget.spend(1_400, NOON - timedelta(hours=2))
     assert 15 < tight.cadence(15, 10, 0.2, NOON) <= 24 * 60
     spent = budget.spend(1_500, NOON - timedelta(hours=2))
-    assert spent.cadence(15, 10, 0.2, NOON) == 22 * 60
+    assert spent.cadence(15, 10, 0.2, NOON) == 23 * 60
 
 
-def test_two_workers_see_one_budget() -> None:
-    first = Budget().observe(Usage(10, 1_000), NOON).spend(5, NOON)
-    second = Budget().observe(Usage(20, 1_000), NOON + timedelta(minutes=1)).spend(9, NOON)
-    merged = first.merged(second)
-    assert merged.usage == Usage(20, 1_000)
-    assert merged.ours(NOON) == 9
-    assert merged == second.merged(first)
+def test_a_budget_that_others_used_up_is_asked_about_again_after_an_hour() -> None:
+    budget = Budget().observe(Usage(9_500, 10_000), NOON)
+    assert budget.left(0.2, NOON + timedelta(minutes=59)) == 0
+    assert budget.cadence(15, 1, 0.2, NOON) == 60
+    assert budget.left(0.2, NOON + timedelta(hours=1)) == 1, "nobody would ever hear that the others have stopped"
+
+
+def test_the_wait_grows_as_the_calls_that_are_left_get_fewer() -> None:
+    budget = Budget().observe(Usage(0, 1_000), NOON)
+    waits = [budget.spend(spent, NOON - timedelta(hours=1)).cadence(15, 2, 0.3, NOON) for spent in range(0, 226, 15)]
+    assert waits == sorted(waits)
+    assert waits[0] == 15
+    assert len(set(waits)) > 5
+    assert waits[-1] == 24 * 60, "nothing is left by day: until the hour in which it was spent drops out"
 
 
 @given(
@@ -71,7 +78,7 @@ def test_two_workers_see_one_budget() -> None:
     st.integers(0, 20_000),
     st.floats(0.01, 1),
 )
-def test_a_budget_is_never_negative_and_survives_being_kept(
+def test_a_budget_is_never_negative_and_its_cadence_stays_between_the_usual_and_a_day(
     spent: list[tuple[int, int]], used: int, share: float
 ) -> None:
     budget = Budget().observe(Usage(used, 15_000), NOON)
@@ -82,4 +89,3 @@ def test_a_budget_is_never_negative_and_survives_being_kept(
     assert left is not None
     assert 0 <= left <= 15_000 * share
     assert 15 <= budget.cadence(15, 3, share, at) <= 24 * 60
-    assert Budget.from_json(budget.as_json()) == budget

@@ -321,6 +321,12 @@ def upgrade() -> None:
         ),
         sa.Column("since", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("last_success_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "waits_until",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="in-between polls wait: the org's calls must last; nightly work does not",
+        ),
         sa.CheckConstraint("role IN ('client', 'hub')", name=op.f("ck_org_role")),
         sa.CheckConstraint("state IN ('active', 'paused')", name=op.f("ck_org_state")),
         sa.ForeignKeyConstraint(["client"], ["client.client"], name=op.f("fk_org_client")),
@@ -522,13 +528,20 @@ def upgrade() -> None:
         "api_use",
         sa.Column("client", sa.Text(), nullable=False),
         sa.Column("org", sa.Text(), nullable=False),
-        sa.Column("day_on", sa.Date(), nullable=False),
-        sa.Column("ours", sa.BigInteger(), nullable=False, comment="calls we made"),
-        sa.Column("used", sa.BigInteger(), nullable=True, comment="calls everybody made, in the org's own words"),
+        sa.Column(
+            "hour_at", sa.DateTime(timezone=True), nullable=False, comment="begin of the hour, by the org's clock"
+        ),
+        sa.Column("ours", sa.BigInteger(), nullable=False, comment="calls we made in it, whichever worker"),
+        sa.Column(
+            "used",
+            sa.BigInteger(),
+            nullable=True,
+            comment="calls everybody made in 24 hours, as the org said last in this hour",
+        ),
         sa.Column("allowed", sa.BigInteger(), nullable=True),
-        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("said_at", sa.DateTime(timezone=True), nullable=True, comment="when it said so"),
         sa.ForeignKeyConstraint(["client", "org"], ["org.client", "org.org"], name=op.f("fk_api_use_client_org")),
-        sa.PrimaryKeyConstraint("client", "org", "day_on", name=op.f("pk_api_use")),
+        sa.PrimaryKeyConstraint("client", "org", "hour_at", name=op.f("pk_api_use")),
     )
     op.create_table(
         "bookmark",
