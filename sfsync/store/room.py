@@ -54,6 +54,7 @@ class OrgRoom:
     ) -> None:
         self._database, self._client, self._org = database, client, org
         self._mappings, self._lease = mappings, lease
+        self._pin: str | None = None
         self._facts_version: int | None = None
         self._merged_version: int | None = None
         self._examined: dict[tuple[str, str], int] = {}
@@ -72,11 +73,14 @@ class OrgRoom:
     def ids(self, sf_ids: Iterable[str], keys: Iterable[str]) -> Ids:
         """Return the pairs of id and key known for any of ``sf_ids`` or ``keys`` in this org."""
         wanted_ids, wanted_keys = list(sf_ids), list(keys)
+        if self._pin is not None and not wanted_ids and not wanted_keys:
+            return Ids(self._pin)
         with self._reading() as connection:
-            pin = connection.scalar(
-                select(org.c.organization_id).where(org.c.client == self._client, org.c.org == self._org)
-            )
-            found = Ids(pin or "")
+            if self._pin is None:  # a pin never changes
+                self._pin = connection.scalar(
+                    select(org.c.organization_id).where(org.c.client == self._client, org.c.org == self._org)
+                )
+            found = Ids(self._pin or "")
             for column, wanted in ((link.c.sf_id, wanted_ids), (link.c.key, wanted_keys)):
                 if wanted:
                     found.update(self._pairs(connection, column, wanted))
@@ -91,6 +95,8 @@ class OrgRoom:
     def memories(self, object_name: str, keys: Iterable[str]) -> Mapping[str, tuple[Link | None, Values | None]]:
         """Return link and local values of each key that has either."""
         wanted = list(keys)
+        if not wanted:
+            return {}  # most pages of a quiet poll are empty
         kind = self._mappings.by_object[object_name].record
         query = select(*_LINK).where(
             link.c.org == self._org, link.c.object == object_name, link.c.key == any_(literal(wanted, ARRAY(Text)))

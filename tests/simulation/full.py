@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -16,21 +15,17 @@ from sfsync.errors import LeaseLost, Next, SfsyncError
 from sfsync.localorg.errors import ApiError
 from sfsync.localorg.faults import Faults
 from sfsync.mirror.translate import Ids, Seen, same, to_wire
+from sfsync.org import transport
 from sfsync.org.extract import extract
 from sfsync.org.preflight import preflight
 from sfsync.records import Posting, TimeEntry
 from sfsync.runtime import Runtime
 from sfsync.sync import Report
-from tests.e2e.stage import CLIENT, CONSULTANT
 from tests.simulation.ground import Broken, Killed, Trace, Worker, chance
+from tests.simulation.people import People
 from tests.simulation.place import Place
 
 QUIET_RUNS = 3
-FAULTS = (
-    "row_lock", "session", "concurrent_limit", "unavailable", "server_error", "query_timeout", "timeout_before",
-    "timeout_after", "reset_before", "reset_after", "cut_body", "duplicate",
-)  # fmt: skip
-_RENAME = 'UPDATE "FieldPermissions" SET "Field" = ? WHERE "Field" = ?'
 _place: Place | None = None
 
 
@@ -50,7 +45,7 @@ def close() -> None:
         _place = None
 
 
-class History:
+class History(People):
     """One seed's world, step by step."""
 
     def __init__(self, seed: int, trace: Trace | None = None) -> None:
@@ -59,12 +54,13 @@ class History:
         draw = chance(seed, "world")
         self.names = ("acme", "zeta") if draw.random() < 0.2 else ("acme",)
         self.rough = draw.choice((0.0, 0.2, 0.6))
-        self.steps = draw.choice((12, 20, 30))
+        self.steps = draw.choice((6, 10, 14, 20, 30))
         self.skew = draw.choice((0, 0, -120, 45, 300))
         self.workers = {name: Worker(name) for name in self.names}
-        self.decided: dict[tuple[str, str], str] = {}
-        """(org, estimate) to what a person decided last."""
-        self.revisions: dict[tuple[str, str], int] = {}
+        self.bulk = draw.random() < 0.1
+        """Three rows are many: they are written by a Bulk job."""
+        self.decided = {}
+        self.beyond = False
         self.runs = 0
 
     def run(self, kept: Sequence[int] | None = None) -> None:
@@ -72,15 +68,15 @@ class History:
         self.place.reset(str(self.seed))
         for name in self.names:
             self.place.skewed[name].skew = self.skew
+        many, transport.BULK_FROM = transport.BULK_FROM, 3 if self.bulk else transport.BULK_FROM
         try:
             for step in range(self.steps) if kept is None else kept:
                 self._step(step, chance(self.seed, step))
             self._rest()
         finally:
+            transport.BULK_FROM = many
             for worker in self.workers.values():
                 worker.close()
-
-    # --- people -------------------------------------------------------------------------------------
 
     def _step(self, step: int, draw: Random) -> None:
         name = self.names[0] if len(self.names) == 1 else draw.choice(self.names)
@@ -93,134 +89,6 @@ class History:
             postings = self.place.ask("SELECT count(*), coalesce(sum(minutes), 0) FROM posting")[0]
             now = self.place.clock.now()
             self.trace.add(f"{step} {act.__name__} {name} {now:%d %H:%M:%S} {postings[0]} {postings[1]} {self.runs}")
-
-    def _pick(self, name: str, sobject: str, draw: Random, *, deleted: bool = False) -> str | None:
-        rows = self.place.orgs[name].storage.rows(
-            f'SELECT "Id" FROM "{sobject}" WHERE "IsDeleted" = ? ORDER BY "Id"', (int(deleted),)
-        )
-        return str(draw.choice(rows)[0]) if rows else None
-
-    def case(self, name: str, draw: Random, step: int) -> None:
-        """A person of the client opens a case."""
-        self.place.case(name, Subject=f"{name}-{step}", Maint_Priority__c=draw.choice(("P1", "P2", "P3")))
-
-    def log(self, name: str, draw: Random, step: int) -> None:
-        """A consultant logs time."""
-        case = self._pick(name, "Case", draw)
-        if case is not None:
-            on = self.place.today() - timedelta(days=draw.choice((0, 0, 1, 4)))
-            self.place.log(case, draw.randrange(5, 200, 5), on, name, Description__c=f"{name}-{step}")
-
-    def estimate(self, name: str, draw: Random, step: int) -> None:
-        """A consultant proposes hours."""
-        case = self._pick(name, "Case", draw)
-        if case is not None:
-            valid = (self.place.today() + timedelta(days=draw.choice((0, 1, 14)))).isoformat()
-            self.place.estimate(case, draw.randrange(30, 600, 30), name, Version__c=step + 1, Valid_Until__c=valid)
-
-    def decide(self, name: str, draw: Random, step: int) -> None:
-        """A person of the client approves or rejects."""
-        estimate = self._pick(name, "Maintenance_Estimate__c", draw)
-        if estimate is not None:
-            word = draw.choice(("Approved", "Approved", "Rejected", "Question"))
-            values = {"Status__c": word, "Reject_Reason__c": "Not now" if word == "Rejected" else None}
-            org = self.place.orgs[name]
-            org.update("Maintenance_Estimate__c", estimate, values, user=CLIENT.format(name))
-            self.decided[name, estimate] = word
-
-    def edit(self, name: str, draw: Random, step: int) -> None:
-        """A consultant corrects minutes, answers a case, or changes its urgency."""
-        org = self.place.orgs[name]
-        entry, case = self._pick(name, "Time_Entry__c", draw), self._pick(name, "Case", draw)
-        what = draw.random()
-        if what < 0.4 and entry is not None:
-            org.update("Time_Entry__c", entry, {"Minutes__c": draw.randrange(5, 300, 5)})
-        elif case is not None:
-            values = draw.choice(
-                ({"Status": "Working"}, {"Maint_Priority__c": "P1"}, {"Maint_Paused__c": True}, {"Status": "Closed"},
-                 {"Subject": f"{name}-{step}"})
-            )  # fmt: skip
-            org.update("Case", case, values, user=CONSULTANT.format(name))
-
-    def delete(self, name: str, draw: Random, step: int) -> None:
-        """A person deletes a record or brings one back."""
-        org, sobject = self.place.orgs[name], draw.choice(("Time_Entry__c", "Time_Entry__c", "Case"))
-        gone = self._pick(name, sobject, draw, deleted=True)
-        if gone is not None and draw.random() < 0.5:
-            org.undelete(gone)
-            return
-        record = self._pick(name, sobject, draw)
-        if record is not None:
-            org.delete(sobject, record, hard=sobject == "Time_Entry__c" and draw.random() < 0.2)
-
-    def slow(self, name: str, draw: Random, step: int) -> None:
-        """Somebody's transaction stays open for a while."""
-        org = self.place.orgs[name]
-        case = self._pick(name, "Case", draw)
-        if case is None:
-            return
-        held = org.hold(commit_at=org.now() + timedelta(seconds=draw.randint(1, 1500)))
-        row = {"Case__c": case, "Minutes__c": 25, "Work_Date__c": self.place.today().isoformat()}
-        try:
-            with org.within(held):
-                org.insert("Time_Entry__c", {**row, "Description__c": f"{name}-{step}"})
-                if draw.random() < 0.5:
-                    org.update("Case", case, {"Subject": f"{name}-{step}"})
-        except ApiError:
-            org.storage.abandon(held)
-
-    def hand(self, name: str, draw: Random, step: int) -> None:
-        """An administrator writes into a field that is ours, past the rules."""
-        org = self.place.orgs[name]
-        pack = self._pick(name, "Maintenance_Pack__c", draw)
-        if pack is not None and not org.storage.locked(pack):
-            with org.storage.unit():
-                values = [(99.0, org.now_seconds(), pack)]
-                org.storage.update("Maintenance_Pack__c", ["Hours_Remaining__c", "SystemModstamp"], values)
-
-    def buy(self, name: str, draw: Random, step: int) -> None:
-        """The consultancy registers a payment."""
-        plan, packs = draw.choice((("starter", 1), ("flexi", 5)))
-        self.place.buy(plan, packs, org=name, key=f"pk:{name}{step}")
-
-    def wait(self, name: str, draw: Random, step: int) -> None:
-        """Time passes, or our clock is put back while the orgs' clocks go on."""
-        if draw.random() < 0.15:
-            back = draw.choice((60, 3_600))
-            self.place.clock.set(self.place.clock.now() - timedelta(seconds=back))
-            for skewed in self.place.skewed.values():
-                skewed.skew += back
-        else:
-            self.place.later(hours=draw.choice((1, 9, 26, 170)))
-
-    def weather(self, name: str, draw: Random, step: int) -> None:
-        """Requests begin to fail in some way, or stop failing."""
-        rules = []
-        if draw.random() < self.rough:
-            rules = [{"kind": draw.choice(FAULTS), "probability": 0.3, "times": draw.randint(1, 4)} for _ in range(2)]
-        self.place.orgs[name].faults = Faults.of({"seed": step, "rules": rules})
-
-    def drift(self, name: str, draw: Random, step: int) -> None:
-        """A field is hidden from the service, or shown again."""
-        org = self.place.orgs[name]
-        (shown,) = org.storage.rows('SELECT count(*) FROM "FieldPermissions" WHERE "Field" = \'Case.SLA_Status__c\'')[0]
-        if shown:
-            self._hide(name)
-        else:
-            self._show(name)
-
-    def _hide(self, name: str) -> None:
-        org = self.place.orgs[name]
-        org.storage.db.execute(_RENAME, ("-SLA", "Case.SLA_Status__c"))
-        org.schema_changed_at = org.now_seconds()
-        org.access_changed()
-
-    def _show(self, name: str) -> None:
-        org = self.place.orgs[name]
-        org.storage.db.execute(_RENAME, ("Case.SLA_Status__c", "-SLA"))
-        org.schema_changed_at = org.now_seconds()
-        org.access_changed()
-        self.place.runtime.store.resume(name, name)
 
     # --- workers ------------------------------------------------------------------------------------
 
@@ -236,7 +104,13 @@ class History:
         roll = draw.random()
         if draw.random() < 0.8:
             self.place.forget_lease(name)
-        if roll < 0.45:
+        if roll < 0.08:  # nudges come late, twice, or for nothing: who is due is written in the store
+            runtime = self.place.worker()
+            for org in (*runtime.due(), *runtime.sweep(), name):
+                if org in self.names:
+                    self._expect(lambda o=org: runtime.sync_if_due(o))
+                    self._expect(lambda o=org: runtime.sync_if_due(o))
+        elif roll < 0.45:
             self._expect(lambda: self._sync(self.place.worker(), name))
         elif roll < 0.75:
             runtime = self.place.worker(worker.point)
@@ -271,23 +145,38 @@ class History:
             org.faults = Faults()
             for held in list(org.storage.held.values()):
                 org.commit_held(held)
+            self._undo_rule(name)
             self._show(name)
+            for one in self.place.runtime.store.quarantined(name):
+                self.place.runtime.store.retry(name, name, one["object"], one["key"])
             self.place.forget_lease(name)
-            for _ in range(QUIET_RUNS):
-                self.place.later(minutes=61)
-                self._sync(self.place.runtime, name)
-            for again in (False, True):  # the first may still hear the history of what the run before wrote
-                report = self._sync(self.place.runtime, name)
-                if report.wrote or report.absorbed or report.later or report.refused or (again and report.evaluated):
-                    raise Broken("a second run writes nothing", f"{report}")
-            if report.calls > 1:
-                raise Broken("calls stay within the bound", f"a quiet poll cost {report.calls}")
+            self._quiet(name)
             equal(self.place, name)
             books(self.place, name)
             self._decisions_stand(name)
         self._nothing_crossed()
-        if chance(self.seed, "rest").random() < 0.1:
+        if not self.beyond and chance(self.seed, "rest").random() < 0.1:
             self._rebuild(self.names[0])
+
+    def _quiet(self, name: str) -> None:
+        """Run until nothing is left but what time brings; then a run at the same instant does nothing at all."""
+        for _ in range(QUIET_RUNS):
+            self.place.later(minutes=61)  # longer than anything waits
+            if self._idle(self._sync(self.place.runtime, name)):
+                break
+        else:
+            report = self._sync(self.place.runtime, name)  # it may still hear the history of what was written
+            if not self._idle(report):
+                raise Broken("a second run writes nothing", f"{report}")
+        report = self._sync(self.place.runtime, name)
+        if not self._idle(report) or report.evaluated:
+            raise Broken("a second run writes nothing", f"{report}")
+        if report.calls > 1:
+            raise Broken("calls stay within the bound", f"a quiet poll cost {report.calls}")
+
+    @staticmethod
+    def _idle(report: Report) -> bool:
+        return not (report.wrote or report.absorbed or report.later or report.refused)
 
     def _decisions_stand(self, name: str) -> None:
         """What a person decided is in force, or both values are in the log (I5)."""
@@ -421,7 +310,8 @@ def books(place: Place, name: str) -> None:
 _WEIGHTS: tuple[tuple[int, Callable[[History, str, Random, int], None]], ...] = (
     (30, History.work), (9, History.case), (14, History.log), (7, History.estimate), (8, History.decide),
     (10, History.edit), (5, History.delete), (5, History.slow), (2, History.hand), (5, History.buy), (5, History.wait),
-    (4, History.weather), (1, History.drift),
+    (4, History.weather), (1, History.drift), (2, History.merge), (2, History.extend), (2, History.admin),
+    (1, History.refund), (1, History.zone), (2, History.deploy),
 )  # fmt: skip
 _ACTS: list[tuple[float, Callable[[History, str, Random, int], None]]] = []
 _sum = 0
