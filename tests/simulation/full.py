@@ -53,7 +53,7 @@ class History(People):
         self.place = place()
         draw = chance(seed, "world")
         self.names = ("acme", "zeta") if draw.random() < 0.2 else ("acme",)
-        self.rough = draw.choice((0.0, 0.2, 0.6))
+        self.rough = draw.choice((0.0, 0.4, 0.9))
         self.steps = draw.choice((6, 10, 14, 20, 30))
         self.skew = draw.choice((0, 0, -120, 45, 300))
         self.workers = {name: Worker(name) for name in self.names}
@@ -310,7 +310,7 @@ def books(place: Place, name: str) -> None:
 _WEIGHTS: tuple[tuple[int, Callable[[History, str, Random, int], None]], ...] = (
     (30, History.work), (9, History.case), (14, History.log), (7, History.estimate), (8, History.decide),
     (10, History.edit), (5, History.delete), (5, History.slow), (2, History.hand), (5, History.buy), (5, History.wait),
-    (4, History.weather), (1, History.drift), (2, History.merge), (2, History.extend), (2, History.admin),
+    (9, History.weather), (1, History.drift), (2, History.merge), (2, History.extend), (2, History.admin),
     (1, History.refund), (1, History.zone), (2, History.deploy),
 )  # fmt: skip
 _ACTS: list[tuple[float, Callable[[History, str, Random, int], None]]] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
+from typing import Any
 
 from sfsync.localorg.errors import ApiError
 from sfsync.localorg.faults import KINDS, Faults
@@ -41,7 +42,7 @@ class People:
     decided: dict[tuple[str, str], str]
     """(org, estimate) to what a person decided last."""
     beyond: bool
-    """True once something happened that only the store knows: what a refund took, in which zone the contract was."""
+    """True once something happened that only the store knows: in which zone the contract was."""
 
     def _pick(self, name: str, sobject: str, draw: Random, *, deleted: bool = False) -> str | None:
         rows = self.place.orgs[name].storage.rows(
@@ -142,7 +143,6 @@ class People:
         said = posted(f"{name}-{step}", kind, minutes, on=self.place.today(), now=now, reason="agreed by telephone")
         mappings = self.place.runtime.client(name).mappings
         store.amend(name, mappings, Evaluation(postings=said), now)
-        self.beyond = True
 
     def slow(self, name: str, draw: Random, step: int) -> None:
         """Somebody's transaction stays open for a while."""
@@ -186,13 +186,12 @@ class People:
 
     def weather(self, name: str, draw: Random, step: int) -> None:
         """Requests begin to fail in some way, or stop failing."""
-        rules = []
+        rules: list[dict[str, Any]] = []
         if draw.random() < self.rough:
-            kinds = [draw.choice(FAULTS) for _ in range(2)]
-            rules = [
-                {"kind": kind, "probability": 0.3, "times": draw.randint(1, 4), "seconds": SECONDS.get(kind, 1)}
-                for kind in kinds
-            ]
+            for _ in range(4):
+                kind = draw.choice(FAULTS)
+                seconds = SECONDS.get(kind, 1)
+                rules.append({"kind": kind, "probability": 0.4, "times": draw.randint(1, 4), "seconds": seconds})
         self.place.orgs[name].faults = Faults.of({"seed": step, "rules": rules})
 
     def zone(self, name: str, draw: Random, step: int) -> None:
