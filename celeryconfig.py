@@ -46,10 +46,11 @@ task_routes = {
     "sfsync.tick": {"queue": "sfsync.urgent"},
     "sfsync.sweep": {"queue": "sfsync.urgent"},
     "sfsync.sync": {"queue": "sfsync"},
+    "sfsync.check": {"queue": "sfsync"},
 }
 imports = ("tasks.sync", "tasks.sweep")
 beat_schedule = {
-    "tick": {"task": "sfsync.tick", "schedule": 30.0, "options": {"expires": 60}},
-    "sweep": {"task": "sfsync.sweep", "schedule": 30.0, "options": {"expires": 60}},
+    "tick": {"task": "sfsync.tick", "schedule": float(_settings.schedule.beat_seconds), "options": {"expires": 60}},
+    "sweep": {"task": "sfsync.sweep", "schedule": float(_settings.schedule.beat_seconds), "options": {"expires": 60}},
 }
 beat_schedule_filename = str(_settings.data_dir / "beat")

@@ -51,6 +51,21 @@ class Calendars:
     def proposal(self, client: Client, facts: Facts, now: datetime) -> Proposal:
         """Return how the newest list differs from what is published, and the open deadlines that would move."""
         terms = client.terms
+        changes, newest = self._compared(terms, now)
+        cases = [
+            PastCase(case, facts.events.get(key, ()), facts.milestones.get(key, ()))
+            for key, case in facts.cases.items()
+        ]
+        covers = self._covers(terms, newest, now)
+        moved = moved_deadlines(cases, terms=terms, plans=self._plans, covers=covers, now=now) if changes else []
+        return Proposal(tuple(changes), tuple(moved))
+
+    def changes(self, terms: ClientTerms, now: datetime) -> tuple[DayChange, ...]:
+        """Return the days on which the newest list differs from what is published."""
+        return tuple(self._compared(terms, now)[0])
+
+    def _compared(self, terms: ClientTerms, now: datetime) -> tuple[list[DayChange], dict[date, str]]:
+        """Return how the newest list differs from what is published, and that list."""
         days = self._published(terms, now)
         newest: dict[date, str] = {}
         changes: list[DayChange] = []
@@ -62,13 +77,7 @@ class Calendars:
                 if (day in old) != (day in fresh.days):
                     change = "added" if day in fresh.days else "removed"
                     changes.append(DayChange(day, change, fresh.days.get(day) or old[day]))
-        cases = [
-            PastCase(case, facts.events.get(key, ()), facts.milestones.get(key, ()))
-            for key, case in facts.cases.items()
-        ]
-        covers = self._covers(terms, newest, now)
-        moved = moved_deadlines(cases, terms=terms, plans=self._plans, covers=covers, now=now) if changes else []
-        return Proposal(tuple(changes), tuple(moved))
+        return changes, newest
 
     def publish(self, client: Client, now: datetime) -> int:
         """Put the newest list in force for every year it changes; return how many years that were."""

@@ -11,13 +11,12 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sfsync import schedule
 from sfsync.audit import audit, pages_of
 from sfsync.calendars import Calendars
 from sfsync.clock import Clock, SystemClock, token
@@ -45,6 +44,7 @@ from sfsync.org.session import OrgSession
 from sfsync.org.soql import query_path
 from sfsync.org.tokens import FileTokens, MemoryTokens, TokenStore
 from sfsync.reach import Reach
+from sfsync.roster import Roster
 from sfsync.rules.evaluate import Contract
 from sfsync.settings import OrgSettings, Settings, load
 from sfsync.store.embedded import EmbeddedPostgres
@@ -58,20 +58,8 @@ log = logger("runtime")
 SERVICE_PERMISSION_SET = "sfsync_Service"
 """What the service's user is granted: exactly the mapped objects and fields."""
 
-TURN_SECONDS = 240
-"""A run that a worker does for longer than this goes to the end of the line, between two pages."""
-NUDGES_A_TICK = 500
-"""More orgs than this are not nudged at once; the next tick goes on with those that wait longest."""
-SCHEDULES = ("nightly", "between", "deadline", "rest")
-"""What can make an org due: a name of the tick table is one of these, a colon, and the org."""
-
 RUNS_LOOKED_AT = 9
 """What a run costs is the middle of what the last ones did, and of a quiet poll."""
-
-LONGEST_RETRY = timedelta(minutes=30)
-"""An org that keeps failing is tried at least this often."""
-FIRST_RETRY = timedelta(seconds=30)
-"""Wait after the first failure; it doubles with each that follows."""
 
 
 class Runtime:
@@ -99,6 +87,7 @@ class Runtime:
         self.calendars = Calendars(store, self.plans)
         self.holder = f"{socket.gethostname()}:{os.getpid()}:{token(4)}"
         self.fleet = Fleet(store)
+        self.roster = Roster(self)
         self._add_orgs()
 
     def _add_orgs(self) -> None:
@@ -245,8 +234,9 @@ class Runtime:
         return found
 
     def _row(self, org: str) -> OrgRow:
-        client = self.client_name(org)
-        return next(row for row in self.store.orgs() if (row.client, row.org) == (client, org))
+        row = self.store.org(self.client_name(org), org)
+        assert row is not None, "every org of the settings is in the store"
+        return row
 
     def deploy_metadata(self, org: str, *, username: str | None = None, check_only: bool = False) -> Deployed:
         """Bring the standard objects and fields into an org and grant the service's permission set to its user.
@@ -419,6 +409,16 @@ class Runtime:
                     take_in(page, room, client.mappings, ids, bounds, report, vanishing)
             return made, self.store.keep_certificate(made)
 
+    def check_calendar(self, client: str) -> int:
+        """Compare a client's published holidays with the newest list; return how many days differ, and keep it.
+
+        Nothing is published: that is for a person (CAL-6).
+        """
+        now = self.clock.now()
+        differs = len(self.calendars.changes(self.client(client).terms, now))
+        self.store.keep_calendar_check(client, differs, now)
+        return differs
+
     @contextmanager
     def _held(self, client: str, org: str) -> Iterator[Hold]:
         seconds = self.settings.store.lease_seconds
@@ -437,93 +437,6 @@ class Runtime:
             yield Hold(lease, seconds, renew=renew, monotonic=self.clock.monotonic, asked_at=asked_at)
         finally:
             self.store.release(lease)
-
-    # --- what is due ----------------------------------------------------------------------------
-
-    def due(self, limit: int = NUDGES_A_TICK) -> list[str]:
-        """Write down every grid point that has passed; return at most ``limit`` orgs that owe a run, longest first."""
-        now = self.clock.now()
-        self.fleet.beat(now)
-        self.fleet.write_ticks((point.name, point.due_at) for org in self.settings.orgs for point in self._points(org))
-        owing: dict[str, set[str]] = {}
-        for name in self.store.due_ticks():
-            kind, _, org = name.partition(":")
-            owing.setdefault(org, set()).add(kind)
-        states = {row.org: row for row in self.store.orgs()}
-        due: list[str] = []
-        for org, kinds in owing.items():
-            if len(due) == limit:
-                break
-            if org in states and not _must_wait(states[org], kinds, now) and self._may_run(states[org], now):
-                due.append(org)
-        return due
-
-    def _points(self, org: str) -> Iterator[schedule.Due]:
-        """Yield the newest grid points of an org; an org whose client's file is wrong has none and stops nobody."""
-        settings, now = self.settings.orgs[org], self.clock.now()
-        try:
-            zone = self.client(self.client_name(org)).terms.time_zone
-        except SfsyncError as bad:
-            log.warning("org left out", org=org, error=type(bad).__name__)
-            return
-        yield schedule.nightly(f"nightly:{org}", settings.nightly, zone, now)
-        offset = schedule.spread(org, settings.every_minutes * 60)
-        yield schedule.every(f"between:{org}", settings.every_minutes, now, offset)
-
-    def _may_run(self, row: OrgRow, now: datetime) -> bool:
-        """An org that is paused, being worked on, or waiting after failures is left alone."""
-        if row.org not in self.settings.orgs or row.state == "paused" or row.holder is not None:
-            return False
-        runs = self.store.runs(row.client, row.org, limit=9)
-        if runs and runs[0].state == "running":  # nobody holds the org, so its worker died
-            runs = [replace(runs[0], state="lost", ended_at=runs[0].started_at), *runs[1:]]
-        if runs and runs[0].state == "lost" and (len(runs) == 1 or runs[1].state not in ("failed", "lost")):
-            return True  # one death is taken over at once; an org that kills its workers waits like one that fails
-        wait = timedelta(0)
-        for run in runs:
-            if run.state not in ("failed", "lost"):
-                break
-            wait = min(LONGEST_RETRY, wait * 2 if wait else FIRST_RETRY)
-        return not wait or (runs[0].ended_at or now) + wait <= now
-
-    def sync_if_due(self, org: str, turn_seconds: float | None = TURN_SECONDS) -> Report | None:
-        """Sync ``org`` if it owes a run and nobody is at it; one run answers every grid point that was missed.
-
-        A run whose turn is over has answered them too, and owes the rest from now on, behind all others.
-        """
-        now = self.clock.now()
-        owed = self.fleet.owed([f"{name}:{org}" for name in SCHEDULES], now)
-        if not owed or org not in self.settings.orgs:
-            return None
-        row, kinds = self._row(org), {name.partition(":")[0] for name in owed}
-        if _must_wait(row, kinds, now) or not self._may_run(row, now):
-            return None
-        nightly = "nightly" in kinds
-        if self.budget(org).left(self.org(org).api_share, now, nightly=nightly) == 0:
-            return None
-        report = None
-        try:
-            report = self.sync(org, turn_seconds=turn_seconds, nightly=nightly)
-        except LeaseLost:
-            return None
-        except TurnOver:
-            now = self.clock.now()
-            owed.pop(f"rest:{org}", None)
-            self.fleet.put_off(f"rest:{org}", now)
-        for name, at in owed.items():
-            self.store.finish_ticks(name, at, self.clock.now())
-        return report
-
-    def sweep(self) -> list[str]:
-        """Make every org due whose client has a deadline that has come; return those that may run."""
-        now = self.clock.now()
-        clients = set(self.store.due_clients(now))
-        orgs = [org for org in self.settings.orgs if self.client_name(org) in clients]
-        if not orgs:
-            return []
-        self.fleet.write_ticks((f"deadline:{org}", now.replace(second=0)) for org in orgs)
-        states = {row.org: row for row in self.store.orgs()}
-        return [org for org in orgs if org in states and self._may_run(states[org], now)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -544,11 +457,6 @@ class CallsShown:
     every_minutes: int
     """Between two polls, as the calls that are left allow."""
     waits_until: datetime | None
-
-
-def _must_wait(row: OrgRow, kinds: set[str], now: datetime) -> bool:
-    """In-between polls of an org that is short of API calls wait; nightly work and deadlines do not."""
-    return row.waits_until is not None and now < row.waits_until and not kinds & {"nightly", "deadline"}
 
 
 def _budget(spent: Calls) -> Budget:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from zlib import crc32
 from zoneinfo import ZoneInfo
 
 
@@ -34,6 +35,24 @@ def nightly(name: str, clock_time: str, zone: str, now: datetime) -> Due:
     return Due(name, at)
 
 
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def weekly(name: str, when: str, zone: str, now: datetime, offset_seconds: int = 0) -> Due:
+    """Return the newest weekly grid point at or before ``now``.
+
+    ``when`` is a local day and wall time such as ``sun 03:30``; the point lies ``offset_seconds`` behind it. What a
+    DST night does to a nightly grid point it does to this one.
+    """
+    tz = ZoneInfo(zone)
+    weekday, _, clock_time = when.partition(" ")
+    day = now.astimezone(tz).date()
+    day -= timedelta(days=(day.weekday() - WEEKDAYS.index(weekday)) % 7)
+    while (at := _instant(day, time.fromisoformat(clock_time), tz) + timedelta(seconds=offset_seconds)) > now:
+        day -= timedelta(days=7)
+    return Due(name, at)
+
+
 def _instant(day: date, clock_time: time, tz: ZoneInfo) -> datetime:
     return datetime.combine(day, clock_time, tz).replace(fold=0).astimezone(UTC)
 
@@ -50,4 +69,4 @@ def every(name: str, minutes: int, now: datetime, offset_seconds: int = 0) -> Du
 
 def spread(name: str, over_seconds: int) -> int:
     """Return a number of seconds below ``over_seconds`` that is always the same for ``name``."""
-    return sum((index + 1) * ord(letter) for index, letter in enumerate(name)) * 7919 % over_seconds
+    return crc32(name.encode()) % over_seconds

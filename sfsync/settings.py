@@ -42,6 +42,15 @@ class BrokerSettings(_Strict):
     visibility_seconds: Annotated[int, Field(ge=1)] = 600
 
 
+class ScheduleSettings(_Strict):
+    """How often somebody asks what is due."""
+
+    beat_seconds: Annotated[int, Field(ge=1, le=300)] = 20
+    """An org whose worker died is taken over after ``lease_seconds`` and this, at the latest."""
+    retry_seconds: Annotated[int, Field(ge=1, le=1800)] = 30
+    """Wait after the first failure of an org; it doubles with each that follows, up to half an hour."""
+
+
 class OrgSettings(_Strict):
     """One org and how to log in to it."""
 
@@ -68,6 +77,8 @@ class OrgSettings(_Strict):
     max_vanished_percent: Annotated[int, Field(ge=1, le=100)] = 20
     nightly: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "23:10"
     every_minutes: Annotated[int, Field(ge=1)] = 15
+    audit: Annotated[str, Field(pattern=r"^(mon|tue|wed|thu|fri|sat|sun) ([01]\d|2[0-3]):[0-5]\d$")] = "sun 03:30"
+    """Local day and time of the weekly proof that org and store are equal; orgs are spread over the two hours after."""
 
 
 class Settings(_Strict):
@@ -75,6 +86,7 @@ class Settings(_Strict):
 
     store: StoreSettings = StoreSettings()
     broker: BrokerSettings = BrokerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
     orgs: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")], OrgSettings] = Field(default_factory=dict)
     data_dir: Path
     mappings_dir: Path | None = None

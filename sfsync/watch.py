@@ -7,7 +7,6 @@ no figure; and no label holds a record's text.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -16,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from sfsync.clock import Clock, SystemClock
 from sfsync.errors import SfsyncError
+from sfsync.roster import RUNS
 from sfsync.settings import Settings
 from sfsync.store.fleet import ClientFigures, Fleet, OrgFigures
 from sfsync.store.store import OrgRow, Store
@@ -47,6 +47,9 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "sfsync_pack_hours_free": ("Hours left in all packs and not reserved", ("client",)),
     "sfsync_sla_open": ("Open cases", ("client", "priority", "status")),
     "sfsync_sla_breached": ("Open cases with a recorded breach", ("client", "priority")),
+    "sfsync_audit_timestamp": ("When org and store were last compared", ("org",)),
+    "sfsync_audit_differences": ("Records that differed when org and store were last compared", ("org",)),
+    "sfsync_calendar_differs": ("Published holidays that differ from the newest list", ("client",)),
     "sfsync_certificate_expiry_days": ("Days until the login's certificate ends", ("org",)),
 }
 """Every metric there is: name, what it says, labels. Alert rules and the dashboard may name these and no others."""
@@ -59,14 +62,6 @@ RECORDS: dict[str, tuple[str, str]] = {
     "refused": ("out", "refused"),
     "later": ("out", "later"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What waits for a worker."""
-
-    orgs: int
-    oldest_at: datetime | None
 
 
 class Watch(Collector):
@@ -152,32 +147,36 @@ class Watch(Collector):
         beat = self._fleet.heartbeat()
         if beat is not None:
             seen.put("sfsync_beat_heartbeat_age_seconds", max(0.0, (now - beat).total_seconds()))
-        due = self._due(rows, now)
-        seen.put("sfsync_orgs_due", due.orgs)
-        seen.put("sfsync_due_age_seconds", (now - due.oldest_at).total_seconds() if due.oldest_at else 0)
-        for row in rows:
-            seen.put("sfsync_org_paused", row.state == "paused", row.org)
-            seen.put("sfsync_org_busy", row.holder is not None, row.org)
-            seen.put("sfsync_api_waits", row.waits_until is not None and row.waits_until > now, row.org)
-            if row.last_success_at is not None:
-                seen.put("sfsync_last_success_timestamp", row.last_success_at.timestamp(), row.org)
-            _tell_org(seen, row.org, self._fleet.org(row.client, row.org, now.date()))
-        for client in sorted({row.client for row in rows}):
-            _tell_client(seen, client, self._fleet.client(client))
-
-    def _due(self, rows: list[OrgRow], now: datetime) -> Due:
-        """Count the orgs that owe a run and may have one; those that wait for API calls are counted apart."""
+        # Those that wait for API calls are counted apart.
         may = {r.org for r in rows if r.state != "paused" and (r.waits_until is None or r.waits_until <= now)}
-        waiting = {org: at for org, at in self._fleet.waiting().items() if org in may}
-        return Due(len(waiting), min(waiting.values(), default=None))
+        owing: dict[str, datetime] = {}
+        for name, at in self._fleet.due(RUNS, now).items():
+            owing.setdefault(name.partition(":")[2], at)
+        waiting = [at for org, at in owing.items() if org in may]
+        seen.put("sfsync_orgs_due", len(waiting))
+        seen.put("sfsync_due_age_seconds", (now - min(waiting)).total_seconds() if waiting else 0)
+        orgs, clients = self._fleet.figures((row.client for row in rows), now.replace(hour=0, minute=0, second=0))
+        for row in rows:
+            _tell_runs(seen, row)
+            seen.put("sfsync_api_waits", row.waits_until is not None and row.waits_until > now, row.org)
+            _tell_org(seen, row.org, orgs.get((row.client, row.org)) or OrgFigures())
+        for client, figures in clients.items():
+            _tell_client(seen, client, figures)
+
+
+def _tell_runs(seen: _Seen, row: OrgRow) -> None:
+    seen.put("sfsync_org_paused", row.state == "paused", row.org)
+    seen.put("sfsync_org_busy", row.holder is not None, row.org)
+    if row.last_success_at is not None:
+        seen.put("sfsync_last_success_timestamp", row.last_success_at.timestamp(), row.org)
+    if row.last_ms is not None:
+        seen.put("sfsync_sync_seconds", row.last_ms / 1000, row.org)
+    seen.put("sfsync_failed_runs", row.failed_runs, row.org)
+    for name, (direction, result) in RECORDS.items():
+        seen.put("sfsync_records_total", row.counted.get(name, 0), row.org, direction, result)
 
 
 def _tell_org(seen: _Seen, org: str, figures: OrgFigures) -> None:
-    if figures.last_seconds is not None:
-        seen.put("sfsync_sync_seconds", figures.last_seconds, org)
-    seen.put("sfsync_failed_runs", figures.failed_runs, org)
-    for name, (direction, result) in RECORDS.items():
-        seen.put("sfsync_records_total", figures.records[name], org, direction, result)
     for code, count in figures.quarantined.items():
         seen.put("sfsync_quarantined", count, org, code)
     if not figures.quarantined:
@@ -187,14 +186,19 @@ def _tell_org(seen: _Seen, org: str, figures: OrgFigures) -> None:
         seen.put("sfsync_api_used", figures.used, org)
     if figures.allowed is not None:
         seen.put("sfsync_api_limit", figures.allowed, org)
+    if figures.audited_at is not None:
+        seen.put("sfsync_audit_timestamp", figures.audited_at.timestamp(), org)
+        seen.put("sfsync_audit_differences", figures.differences, org)
 
 
 def _tell_client(seen: _Seen, client: str, figures: ClientFigures) -> None:
     seen.put("sfsync_pack_hours_free", figures.free_minutes / 60, client)
     for (priority, status), count in figures.open_cases.items():
         seen.put("sfsync_sla_open", count, client, priority, status)
-    for priority, count in figures.breached.items():
-        seen.put("sfsync_sla_breached", count, client, priority)
+    for priority, late in figures.breached.items():
+        seen.put("sfsync_sla_breached", late, client, priority)
+    if figures.calendar_differs is not None:
+        seen.put("sfsync_calendar_differs", figures.calendar_differs, client)
 
 
 class _Seen:

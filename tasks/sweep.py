@@ -9,5 +9,5 @@ from tasks.sync import urge
 @app.task(name="sfsync.sweep", base=Nudge)  # type: ignore[untyped-decorator]
 def sweep() -> None:
     """Make every org due whose client has a deadline that has come, then nudge it."""
-    for org in runtime().sweep():
+    for org in runtime().roster.sweep():
         urge(org)

@@ -1,4 +1,4 @@
-"""Nudges about syncing: what is due, and one org."""
+"""Nudges about what is due: a run, an audit or a look at the calendar of one org."""
 
 from __future__ import annotations
 
@@ -11,14 +11,23 @@ NUDGE_SECONDS = 60
 @app.task(name="sfsync.tick", base=Nudge)  # type: ignore[untyped-decorator]
 def tick() -> None:
     """Write down every grid point that has passed and nudge each org that is due."""
-    for org in runtime().due():
+    roster = runtime().roster
+    for org in roster.due():
         nudge(org)
+    for kind, org in roster.checks():
+        check.apply_async((kind, org), expires=NUDGE_SECONDS)
 
 
 @app.task(name="sfsync.sync", base=Nudge)  # type: ignore[untyped-decorator]
 def sync(org: str) -> None:
     """Sync ``org`` if it is still due and nobody else is at it."""
-    runtime().sync_if_due(org)
+    runtime().roster.sync_if_due(org)
+
+
+@app.task(name="sfsync.check", base=Nudge)  # type: ignore[untyped-decorator]
+def check(kind: str, org: str) -> None:
+    """Audit ``org``, or look at its client's calendar, if that is still due and nobody is at it."""
+    runtime().roster.check_if_due(kind, org)
 
 
 def nudge(org: str) -> None:

@@ -6,57 +6,62 @@ only names, schedules and states are read across clients.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select, text, tuple_
+from sqlalchemy import func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
-from sfsync.records import Case, ClientAccount
+from sfsync.store import runs as books
 from sfsync.store.connection import Database
-from sfsync.store.store import Store, read_calls
-from sfsync.store.tables import RECORD_TABLES, pack_balance, quarantine, run, tick
+from sfsync.store.store import Store
+from sfsync.store.tables import client, tick
 
 HEARTBEAT = "heartbeat"
 """Name of the grid point that says: a beat was sent and a worker took it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OrgFigures:
-    """What one org's runs and records look like from outside."""
+    """What one org's records look like from outside; what its runs came to stands in its row."""
 
-    last_seconds: float | None
-    """How long the newest run that ended well took."""
-    failed_runs: int
-    """Runs that failed since one ended well."""
-    records: Mapping[str, int]
-    """Sums over all runs of what they counted: read, absorbed, wrote, created, refused, later, conflicts."""
-    quarantined: Mapping[str, int]
+    quarantined: dict[str, int] = field(default_factory=dict)
     """Records in quarantine by the org's error code."""
-    calls: int
+    calls: int = 0
     """Our API calls of the day."""
-    used: int | None
+    used: int | None = None
     """Everybody's API calls of the day, in the org's own words."""
-    allowed: int | None
+    allowed: int | None = None
+    audited_at: datetime | None = None
+    """When org and store were last compared."""
+    differences: int = 0
+    """Records that differed then."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClientFigures:
     """What one client has left and what is open."""
 
-    free_minutes: int
-    open_cases: Mapping[tuple[str, str], int]
+    balance_minutes: int = 0
+    reserved_minutes: int = 0
+    open_cases: dict[tuple[str, str], int] = field(default_factory=dict)
     """Open cases by (priority, SLA status)."""
-    breached: Mapping[str, int]
+    breached: dict[str, int] = field(default_factory=dict)
     """Open cases with a recorded breach, by priority."""
+    calendar_differs: int | None = None
+    """Published holidays that differ from the newest list; None if nobody has looked yet."""
+
+    @property
+    def free_minutes(self) -> int:
+        """Minutes left in all packs and not reserved."""
+        return self.balance_minutes - self.reserved_minutes
 
 
 AT_ONCE = 5000
 """Grid points a statement; PostgreSQL takes 65,535 values in one."""
-
-COUNTED = ("read", "absorbed", "wrote", "created", "refused", "later", "conflicts")
 
 
 class Fleet:
@@ -91,14 +96,17 @@ class Fleet:
         with self._database.reading() as connection:
             return dict(connection.execute(query).all())
 
-    def waiting(self) -> dict[str, datetime]:
-        """Return since when each org has been due, oldest first."""
-        org = func.split_part(tick.c.name, ":", 2)
+    def due(self, kinds: Iterable[str], now: datetime) -> dict[str, datetime]:
+        """Return since when each name of these kinds has been due, oldest first; a kind stands before the colon."""
         query = (
-            select(org, func.min(tick.c.due_at))
-            .where(tick.c.done_at.is_(None))
-            .group_by(org)
-            .order_by(func.min(tick.c.due_at), org)
+            select(tick.c.name, func.min(tick.c.due_at))
+            .where(
+                tick.c.done_at.is_(None),
+                tick.c.due_at <= now,
+                func.split_part(tick.c.name, ":", 1).in_(list(kinds)),
+            )
+            .group_by(tick.c.name)
+            .order_by(func.min(tick.c.due_at), tick.c.name)
         )
         with self._database.reading() as connection:
             return dict(connection.execute(query).all())
@@ -116,12 +124,20 @@ class Fleet:
             again = insert(tick).values(name=name, due_at=now)
             connection.execute(again.on_conflict_do_update(index_elements=["name", "due_at"], set_={"done_at": None}))
 
+    def try_again(self, name: str, now: datetime, at: datetime) -> None:
+        """Leave what ``name`` owes to be done at ``at``, and not before."""
+        with self._database.writing_house() as connection:
+            connection.execute(
+                tick.update()
+                .where(tick.c.name == name, tick.c.done_at.is_(None), tick.c.due_at <= now)
+                .values(done_at=now)
+            )
+            connection.execute(insert(tick).values(name=name, due_at=at).on_conflict_do_nothing())
+
     def give_way(self, client: str, name: str, now: datetime) -> None:
         """Leave a run done that goes on in another one; the org has not been synced in full by it."""
         with self._database.writing(client) as connection:
-            connection.execute(
-                run.update().where(run.c.run == name).values(state="done", stage="gave way", ended_at=now)
-            )
+            books.give_way(connection, client, name, now)
 
     def heartbeat(self) -> datetime | None:
         """Return when somebody last asked what is due; None if nobody ever did."""
@@ -131,65 +147,54 @@ class Fleet:
 
     # --- figures ----------------------------------------------------------------------------------
 
-    def org(self, client: str, org: str, day_on: date) -> OrgFigures:
-        """Return one org's figures as of one instant."""
-        with self._database.reading(client) as connection:
-            mine = run.c.org == org
-            newest = connection.execute(
-                select(run.c.seq, run.c.started_at, run.c.ended_at)
-                .where(mine, run.c.state == "done")
-                .order_by(run.c.seq.desc())
-                .limit(1)
-            ).first()
-            failed = select(func.count()).where(mine, run.c.state == "failed")
-            if newest is not None:
-                failed = failed.where(run.c.seq > newest.seq)
-            use = read_calls(connection, org, datetime.combine(day_on, time(), UTC))
-            return OrgFigures(
-                last_seconds=(newest.ended_at - newest.started_at).total_seconds() if newest else None,
-                failed_runs=connection.scalar(failed) or 0,
-                records=_sums(connection, org),
-                quarantined=dict(
-                    connection.execute(
-                        select(quarantine.c.code, func.count())
-                        .where(quarantine.c.org == org)
-                        .group_by(quarantine.c.code)
-                    ).all()
-                ),
-                calls=use.ours,
-                used=use.used,
-                allowed=use.allowed,
-            )
+    def figures(
+        self, clients: Iterable[str], since: datetime
+    ) -> tuple[dict[tuple[str, str], OrgFigures], dict[str, ClientFigures]]:
+        """Return the figures of each (client, org) that has some and of each client: two questions, however many.
 
-    def client(self, client: str) -> ClientFigures:
-        """Return one client's figures as of one instant."""
-        cases, account = RECORD_TABLES[Case], RECORD_TABLES[ClientAccount]
-        with self._database.reading(client) as connection:
-            balance = connection.scalar(select(func.coalesce(func.sum(pack_balance.c.balance_minutes), 0))) or 0
-            reserved = connection.scalar(
-                select(func.coalesce(func.sum(account.c.reserved_minutes), 0)).where(~account.c.deleted)
-            )
-            counted = connection.execute(
-                select(
-                    func.coalesce(cases.c.priority, ""),
-                    func.coalesce(cases.c.sla_status, ""),
-                    func.count(),
-                    func.sum(case((cases.c.breached, 1), else_=0)),
-                )
-                .where(~cases.c.deleted, cases.c.is_closed.is_distinct_from(True))
-                .group_by(text("1"), text("2"))
-            ).all()
-        breached: dict[str, int] = {}
-        for priority, _, _, late in counted:
-            breached[priority] = breached.get(priority, 0) + int(late)
-        return ClientFigures(
-            free_minutes=int(balance) - int(reserved or 0),
-            open_cases={(priority, status): count for priority, status, count, _ in counted},
-            breached=breached,
-        )
+        API calls are counted from ``since`` on.
+        """
+        names = sorted(set(clients))
+        orgs: dict[tuple[str, str], OrgFigures] = defaultdict(OrgFigures)
+        found = {name: ClientFigures() for name in names}
+        with self._database.reading() as connection:
+            checked = select(client.c.client, client.c.calendar_differs).where(client.c.client.in_(names))
+            for name, differs in connection.execute(checked):
+                found[name].calendar_differs = differs
+            for row in connection.execute(_FIGURES, {"clients": names, "since": since}):
+                if row.of_org:
+                    _put_org(orgs[row.of_client, row.of_org], row.what, row.one, row.figure)
+                elif row.figure is not None:
+                    _put_client(found[row.of_client], row.what, row.one, row.two, int(row.figure))
+        return dict(orgs), found
 
 
-def _sums(connection: Connection, org: str) -> dict[str, int]:
-    columns = [func.coalesce(func.sum(run.c.counts[name].as_integer()), 0).label(name) for name in COUNTED]
-    row = connection.execute(select(*columns).where(run.c.org == org, run.c.state == "done")).one()
-    return {name: int(value) for name, value in row._mapping.items()}
+_FIGURES = text("SELECT * FROM figures_of(CAST(:clients AS text[]), :since)")
+
+
+def _put_org(figures: OrgFigures, what: str, code: str, figure: int | None) -> None:
+    match what:
+        case "quarantined":
+            figures.quarantined[code] = figure or 0
+        case "calls":
+            figures.calls = figure or 0
+        case "used":
+            figures.used = figure
+        case "allowed":
+            figures.allowed = figure
+        case "audited":
+            figures.audited_at = None if figure is None else datetime.fromtimestamp(figure, UTC)
+        case "differences":
+            figures.differences = figure or 0
+
+
+def _put_client(figures: ClientFigures, what: str, priority: str, status: str, figure: int) -> None:
+    match what:
+        case "balance":
+            figures.balance_minutes = figure
+        case "reserved":
+            figures.reserved_minutes = figure
+        case "open":
+            figures.open_cases[priority, status] = figure
+        case "breached":
+            figures.breached[priority] = figures.breached.get(priority, 0) + figure

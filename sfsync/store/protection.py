@@ -66,10 +66,49 @@ BEGIN
 END $$
 """
 
+# Figures of many clients in one question. It has no rights of its own: each client's rows are read under its setting
+# as in any other transaction, and what comes out are numbers. Kept here because it is nothing but row-level security.
+_FIGURES = f"""
+CREATE OR REPLACE FUNCTION figures_of(clients text[], since timestamptz)
+RETURNS TABLE (of_client text, of_org text, what text, one text, two text, figure bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    mine text;
+BEGIN
+    FOREACH mine IN ARRAY clients LOOP
+        PERFORM set_config('{SETTING}', mine, true);
+        RETURN QUERY
+            SELECT mine, u.org, 'calls', '', '', sum(u.ours)::bigint FROM api_use u
+              WHERE u.hour_at >= since GROUP BY u.org
+            UNION ALL
+            SELECT mine, s.org, v.what, '', '', v.figure
+              FROM (SELECT DISTINCT ON (org) * FROM api_use WHERE said_at IS NOT NULL ORDER BY org, hour_at DESC) s,
+              LATERAL (VALUES ('used', s.used), ('allowed', s.allowed)) v (what, figure)
+            UNION ALL
+            SELECT mine, q.org, 'quarantined', q.code, '', count(*) FROM quarantine q GROUP BY q.org, q.code
+            UNION ALL
+            SELECT mine, '', 'balance', '', '', sum(b.balance_minutes)::bigint FROM pack_balance b
+            UNION ALL
+            SELECT mine, '', 'reserved', '', '', sum(a.reserved_minutes)::bigint FROM client_account a
+              WHERE NOT a.deleted
+            UNION ALL
+            SELECT mine, '', v.what, coalesce(c.priority, ''), coalesce(c.sla_status, ''), v.figure
+              FROM (SELECT priority, sla_status, count(*) AS found, count(*) FILTER (WHERE breached) AS late
+                    FROM "case" WHERE NOT deleted AND is_closed IS DISTINCT FROM true GROUP BY 1, 2) c,
+              LATERAL (VALUES ('open', c.found), ('breached', c.late)) v (what, figure);
+        RETURN QUERY
+            SELECT mine, t.org, v.what, '', '', v.figure
+              FROM (SELECT DISTINCT ON (org) * FROM certificate ORDER BY org, at DESC) t,
+              LATERAL (VALUES ('audited', extract(epoch FROM t.at)::bigint),
+                ('differences', jsonb_array_length(t.content -> 'differences')::bigint)) v (what, figure);
+    END LOOP;
+    PERFORM set_config('{SETTING}', '', true);
+END $$
+"""
+
 
 def statements(role: str) -> Iterator[str]:
     """Yield what protects the tables, for a service role of this name; the role must exist."""
-    yield from (_REFUSE_CHANGE, _FOLD_POSTINGS, _KEEP_BREACH, _KEEP_PIN)
+    yield from (_REFUSE_CHANGE, _FOLD_POSTINGS, _KEEP_BREACH, _KEEP_PIN, _FIGURES)
     yield (
         "CREATE OR REPLACE TRIGGER posting_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON posting "
         "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"

@@ -22,9 +22,10 @@ from sfsync.records import Milestone, Posting
 from sfsync.rules.evaluate import Evaluation, Facts
 from sfsync.store import lease as leases
 from sfsync.store import local, schema
+from sfsync.store import runs as books
 from sfsync.store.connection import SERVICE_ROLE, Database
 from sfsync.store.contract import apply, lock_version, read_facts, set_version
-from sfsync.store.forms import from_json, to_json
+from sfsync.store.forms import from_json
 from sfsync.store.lease import Lease
 from sfsync.store.rehearsal import RehearsalRoom, rehearse
 from sfsync.store.room import OrgRoom
@@ -49,8 +50,7 @@ LEASE_SECONDS = 60
 CALLS_KEPT_DAYS = 32
 """The budget looks back a day; the rest is for a person who wonders about last month."""
 NEWER = "excluded.said_at >= coalesce(a.said_at, excluded.said_at)"
-OPERATIONS_KEPT_DAYS = 7
-"""An unknown COMMIT is settled within seconds; a week is for a person who looks."""
+TICKS_KEPT_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,16 @@ class OrgRow:
     last_success_at: datetime | None
     waits_until: datetime | None = None
     """In-between polls wait until then, because the org's API calls must last."""
+    last_ms: int | None = None
+    """How long the newest run that ended well took."""
+    running_since: datetime | None = None
+    """When the run that has not ended yet began; with no holder, its worker died."""
+    failed_runs: int = 0
+    """Runs that failed or were lost since one ended well."""
+    failed_at: datetime | None = None
+    """When the newest of them ended."""
+    counted: Mapping[str, int] = field(default_factory=dict)
+    """Sums over all runs that ended well."""
     holder: str | None = None
     """Who works on it at this moment."""
 
@@ -197,12 +207,20 @@ class Store:
 
     def orgs(self) -> list[OrgRow]:
         """Return every org of every client, by name."""
+        return self._orgs()
+
+    def org(self, client_name: str, org_name: str) -> OrgRow | None:
+        """Return one org; None if there is none of this name."""
+        return next(iter(self._orgs(org.c.client == client_name, org.c.org == org_name)), None)
+
+    def _orgs(self, *which: Any) -> list[OrgRow]:
         held = and_(
             org_lease.c.client == org.c.client,
             org_lease.c.org == org.c.org,
             org_lease.c.expires_at > func.clock_timestamp(),
         )
-        query = select(org, org_lease.c.holder).outerjoin_from(org, org_lease, held).order_by(org.c.org, org.c.client)
+        query = select(org, org_lease.c.holder).outerjoin_from(org, org_lease, held).where(*which)
+        query = query.order_by(org.c.org, org.c.client)
         with self._database.reading() as connection:
             return [OrgRow(**row) for row in connection.execute(query).mappings()]
 
@@ -261,17 +279,7 @@ class Store:
         """Return the name of a new run; one that was left running by a worker that died is now ``lost``."""
         name = token(8)
         with self._database.writing(client_name) as connection:
-            connection.execute(
-                text("UPDATE run SET state = 'lost', ended_at = :now WHERE org = :org AND state = 'running'"),
-                {"org": org_name, "now": now},
-            )
-            connection.execute(
-                text(
-                    "INSERT INTO run (client, run, org, state, started_at) "
-                    "VALUES (:client, :run, :org, 'running', :now)"
-                ),
-                {"client": client_name, "run": name, "org": org_name, "now": now},
-            )
+            books.begin(connection, client_name, org_name, name, now)
         return name
 
     def stage(self, client_name: str, name: str, stage: str) -> None:
@@ -282,30 +290,12 @@ class Store:
     def end_run(
         self, client_name: str, name: str, now: datetime, *, counts: Mapping[str, Any] | None = None, error: str = ""
     ) -> None:
-        """Leave the run done, with what it counted, or failed with the error a person reads."""
+        """Leave the run done, with what it counted, or failed with the error a person reads.
+
+        LeaseLost if it is not running any more, because somebody took its org over.
+        """
         with self._database.writing(client_name) as connection:
-            row = connection.execute(
-                text(
-                    "UPDATE run SET state = :state, ended_at = :now, counts = CAST(:counts AS jsonb), error = :error "
-                    "WHERE run = :run RETURNING org"
-                ),
-                {
-                    "state": "failed" if error else "done",
-                    "now": now,
-                    "counts": to_json(counts or {}),
-                    "error": error,
-                    "run": name,
-                },
-            ).one()
-            if not error:
-                connection.execute(
-                    text("UPDATE org SET last_success_at = :now WHERE client = :client AND org = :org"),
-                    {"now": now, "client": client_name, "org": row.org},
-                )
-            connection.execute(
-                text("DELETE FROM operation WHERE at < now() - make_interval(days => :days)"),
-                {"days": OPERATIONS_KEPT_DAYS},
-            )
+            books.end(connection, client_name, name, now, counts or {}, error)
 
     def runs(self, client_name: str, org_name: str | None = None, limit: int = 20) -> list[RunRow]:
         """Return the newest runs of a client, newest first."""
@@ -340,7 +330,7 @@ class Store:
         with self._database.reading() as connection:
             return dict(connection.execute(query).all())
 
-    def finish_ticks(self, name: str, up_to: datetime, now: datetime, keep_days: int = 30) -> None:
+    def finish_ticks(self, name: str, up_to: datetime, now: datetime, keep_days: int = TICKS_KEPT_DAYS) -> None:
         """Leave every grid point of ``name`` up to ``up_to`` done: one run answers all that were missed."""
         with self._database.writing_house() as connection:
             connection.execute(
@@ -509,6 +499,12 @@ class Store:
         with self._database.writing(client_name) as connection:
             scope = (link.c.client == client_name, link.c.org == org_name)
             connection.execute(link.update().where(*scope).values(touched=link.c.touched + 1))
+
+    def keep_calendar_check(self, client_name: str, differs: int, now: datetime) -> None:
+        """Leave in the store how many published holidays differ from the newest list."""
+        with self._database.writing_house() as connection:
+            checked = client.update().where(client.c.client == client_name)
+            connection.execute(checked.values(calendar_checked_at=now, calendar_differs=differs))
 
     def evaluate_again(self, client_name: str) -> None:
         """Let the rules of the next run look at everything."""

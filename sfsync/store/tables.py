@@ -103,6 +103,8 @@ client = Table(
     Column("next_due_at", INSTANT, comment="when the rules change their mind by themselves: the earliest of all"),
     Column("ledger_due_at", INSTANT, comment="when ledger, account or weeks do"),
     Column("made_at", INSTANT, nullable=False, server_default=text("now()")),
+    Column("calendar_checked_at", INSTANT, comment="when its holidays were last compared with the newest list"),
+    Column("calendar_differs", Integer, comment="days that differed then"),
 )
 
 org = Table(
@@ -117,6 +119,12 @@ org = Table(
     Column("since", INSTANT, nullable=False, server_default=text("now()")),
     Column("last_success_at", INSTANT),
     Column("waits_until", INSTANT, comment="in-between polls wait: the org's calls must last; nightly work does not"),
+    # What its runs came to, so that nobody who asks what is due or how things stand reads through them.
+    Column("last_ms", BigInteger, comment="how long the newest run that ended well took"),
+    Column("running_since", INSTANT, comment="when the run that has not ended yet began"),
+    Column("failed_runs", Integer, nullable=False, server_default=text("0"), comment="since one ended well"),
+    Column("failed_at", INSTANT, comment="when the newest of them ended"),
+    Column("counted", JSONB, nullable=False, server_default=text("'{}'"), comment="sums over runs that ended well"),
     PrimaryKeyConstraint("client", "org"),
     ForeignKeyConstraint(["client"], ["client.client"]),
     CheckConstraint("state IN ('active', 'paused')", name="state"),
@@ -422,7 +430,7 @@ WRITES: dict[str, str] = {
     "conflict": "INSERT",
     "quarantine": "INSERT, UPDATE, DELETE",
     "finding": "INSERT",
-    "run": "INSERT, UPDATE",
+    "run": "INSERT, UPDATE, DELETE",
     "certificate": "INSERT",
     "api_use": "INSERT, UPDATE, DELETE",
     "calendar_snapshot": "INSERT",

@@ -316,7 +316,7 @@ def test_a_deadline_that_comes_is_noticed_without_reading_the_ledger(stage: Stag
     room = stage.runtime.store.room("acme", "acme", stage.runtime.client("acme").mappings)
     assert room.facts(stage.clock.now()) is None
     stage.later(hours=9)
-    assert stage.runtime.sweep() == ["acme"]
+    assert stage.runtime.roster.sweep() == ["acme"]
     facts = room.facts(stage.clock.now())
     assert facts is not None
     assert facts.clocks_only
@@ -326,7 +326,7 @@ def test_a_deadline_that_comes_is_noticed_without_reading_the_ledger(stage: Stag
     assert report.evaluated
     assert stage.shown("Case", case)["SLA_Breached__c"] == 1
     stage.later(minutes=1)
-    assert stage.runtime.sweep() == []
+    assert stage.runtime.roster.sweep() == []
     [account] = stage.rows("Maintenance_Account__c")
     assert account["Balance_Hours__c"] == 40.0
 

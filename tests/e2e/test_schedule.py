@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from sfsync import schedule
 from sfsync.errors import LeaseLost, OrgUnavailable
 from sfsync.localorg.faults import Faults
-from sfsync.runtime import FIRST_RETRY, LONGEST_RETRY, Runtime
+from sfsync.roster import LONGEST_RETRY
+from sfsync.runtime import Runtime
+from sfsync.settings import ScheduleSettings
 from tests.e2e.stage import Stage
 
 DOWN = {"kind": "unavailable", "path": ".*"}
@@ -41,9 +43,9 @@ def beside() -> Iterator[ExitStack]:
 
 def settle(runtime: Runtime) -> None:
     """Sync whatever is due."""
-    for org in runtime.due():
-        runtime.sync_if_due(org)
-    assert runtime.due() == []
+    for org in runtime.roster.due():
+        runtime.roster.sync_if_due(org)
+    assert runtime.roster.due() == []
 
 
 def ticks(url: str, like: str) -> list[tuple[str, datetime, bool]]:
@@ -60,10 +62,10 @@ def runs(stage: Stage, org: str, state: str = "done") -> int:
 def test_a_missed_night_is_caught_up_by_one_run(pair: Stage) -> None:
     before = runs(pair, "acme")
     pair.later(days=3)
-    assert sorted(pair.runtime.due()) == ["acme", "beta"]
-    assert pair.runtime.sync_if_due("acme") is not None
-    assert pair.runtime.due() == ["beta"]
-    assert pair.runtime.sync_if_due("acme") is None
+    assert sorted(pair.runtime.roster.due()) == ["acme", "beta"]
+    assert pair.runtime.roster.sync_if_due("acme") is not None
+    assert pair.runtime.roster.due() == ["beta"]
+    assert pair.runtime.roster.sync_if_due("acme") is None
     assert runs(pair, "acme") == before + 1
 
 
@@ -75,9 +77,9 @@ def test_two_beats_write_each_grid_point_once_and_double_no_run(
     for _ in range(30):
         pair.later(minutes=5)
         for runtime in (pair.runtime, other):
-            runtime.due()
+            runtime.roster.due()
         for runtime in (other, pair.runtime):
-            runtime.sync_if_due("acme")
+            runtime.roster.sync_if_due("acme")
     written = ticks(database_url, "between:acme")
     assert len({at for _, at, _ in written}) == len(written)
     assert all(done for _, _, done in written)
@@ -147,46 +149,46 @@ def test_an_org_that_keeps_failing_is_tried_less_and_less_and_starves_nobody(pai
     good = runs(pair, "beta")
     for _ in range(2 * 60 * 2):  # two hours of ticks
         pair.clock.advance(30)
-        for org in pair.runtime.due():
+        for org in pair.runtime.roster.due():
             try:
-                pair.runtime.sync_if_due(org)
+                pair.runtime.roster.sync_if_due(org)
             except OrgUnavailable:
                 tried.append(pair.clock.now())
     waits = [b - a for a, b in zip(tried, tried[1:], strict=False)]
-    assert waits[0] >= FIRST_RETRY
+    assert waits[0].total_seconds() >= ScheduleSettings().retry_seconds
     assert waits == sorted(waits)
     assert waits[-1] <= LONGEST_RETRY * 1.1
     assert len(tried) < 20
     assert runs(pair, "beta") - good >= 8
     pair.orgs["acme"].faults = Faults()
     pair.clock.advance(LONGEST_RETRY.total_seconds() * 1.1)
-    assert "acme" in pair.runtime.due()
-    assert pair.runtime.sync_if_due("acme") is not None
+    assert "acme" in pair.runtime.roster.due()
+    assert pair.runtime.roster.sync_if_due("acme") is not None
 
 
 def test_a_paused_org_is_left_alone_until_it_is_resumed(pair: Stage) -> None:
     pair.runtime.store.pause("acme", "acme", "by hand")
     pair.later(days=2)
     before = runs(pair, "acme")
-    assert pair.runtime.due() == ["beta"]
-    assert pair.runtime.sync_if_due("acme") is None
+    assert pair.runtime.roster.due() == ["beta"]
+    assert pair.runtime.roster.sync_if_due("acme") is None
     assert runs(pair, "acme") == before
     pair.runtime.store.resume("acme", "acme")
-    assert sorted(pair.runtime.due()) == ["acme", "beta"]
+    assert sorted(pair.runtime.roster.due()) == ["acme", "beta"]
 
 
 def test_an_org_whose_file_is_wrong_stops_nobody_else(pair: Stage, beside: ExitStack) -> None:
     (pair.folder / "clients" / "acme.yaml").write_text("client: acme\nname: Acme\nsla_plan: nonsense\n")
     fresh = beside.enter_context(pair.open())
     pair.later(days=1)
-    assert fresh.due() == ["beta"]
+    assert fresh.roster.due() == ["beta"]
 
 
 def test_no_more_orgs_are_nudged_at_once_than_asked_and_the_next_tick_goes_on(pair: Stage) -> None:
     pair.later(days=1)
-    [first] = pair.runtime.due(limit=1)
-    pair.runtime.sync_if_due(first)
-    [second] = pair.runtime.due(limit=1)
+    [first] = pair.runtime.roster.due(limit=1)
+    pair.runtime.roster.sync_if_due(first)
+    [second] = pair.runtime.roster.due(limit=1)
     assert {first, second} == {"acme", "beta"}
 
 
@@ -197,10 +199,10 @@ def test_the_org_of_a_killed_worker_is_due_again_as_soon_as_its_lease_has_run_ou
     store = pair.runtime.store
     assert store.acquire("acme", "acme", "a worker that dies") is not None
     store.begin_run("acme", "acme", pair.clock.now())
-    assert pair.runtime.due() == ["beta"]
+    assert pair.runtime.roster.due() == ["beta"]
     expire(database_url)
-    assert sorted(pair.runtime.due()) == ["acme", "beta"]
-    assert pair.runtime.sync_if_due("acme") is not None
+    assert sorted(pair.runtime.roster.due()) == ["acme", "beta"]
+    assert pair.runtime.roster.sync_if_due("acme") is not None
     assert runs(pair, "acme", "lost") == 1
 
 
@@ -210,7 +212,7 @@ def test_an_org_that_kills_its_workers_again_and_again_waits_like_one_that_fails
     deaths = 0
     for _ in range(120):  # an hour
         pair.clock.advance(30)
-        if "acme" in pair.runtime.due():
+        if "acme" in pair.runtime.roster.due():
             store.begin_run("acme", "acme", pair.clock.now())
             deaths += 1
     assert 3 <= deaths <= 9
@@ -271,12 +273,12 @@ def test_a_long_run_gives_way_between_pages_keeps_what_it_read_and_ends_in_the_e
             org.insert("Case", row)
     pair.later(days=1)
     order, turns = [], 0
-    while due := pair.runtime.due():
+    while due := pair.runtime.roster.due():
         assert turns < 40, "a run that gives way makes progress"
         first = due[0]
         order.append(first)
         # This clock stands still during a run, so a turn below zero is over after each page.
-        pair.runtime.sync_if_due(first, turn_seconds=-1 if first == "acme" else None)
+        pair.runtime.roster.sync_if_due(first, turn_seconds=-1 if first == "acme" else None)
         turns += first == "acme"
         if first == "acme":
             pair.clock.advance(1)

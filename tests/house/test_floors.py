@@ -34,11 +34,12 @@ FLOORS: dict[str, int] = {
     "sfsync.audit": 5,
     "sfsync.calendars": 5,
     "sfsync.reach": 5,
-    "sfsync.runtime": 6,
-    "sfsync.watch": 6,
-    "sfsync.cli": 7,
-    "tasks": 7,
-    "celeryconfig": 7,
+    "sfsync.roster": 6,
+    "sfsync.runtime": 7,
+    "sfsync.watch": 7,
+    "sfsync.cli": 8,
+    "tasks": 8,
+    "celeryconfig": 8,
 }
 # The root package holds the version and nothing else; mappings are data.
 GROUND = {"sfsync", "mappings"}

@@ -12,8 +12,10 @@ from http.server import ThreadingHTTPServer
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import event
 
 from sfsync.cli.serve import _face, answers
+from sfsync.mirror.compare import Certificate, Difference, Kind
 from sfsync.watch import METRICS, Watch
 from tests.contract.cli.conftest import PIN, Desk
 
@@ -92,6 +94,37 @@ def test_failures_pauses_and_what_is_due_are_seen(worked: Desk) -> None:
     assert (seen["sfsync_org_paused", "acme"], seen["sfsync_orgs_due",]) == (1, 0)
 
 
+def test_an_audit_and_a_look_at_the_calendar_are_seen(worked: Desk) -> None:
+    runtime = worked.opened.runtime
+    assert ("sfsync_audit_differences", "acme") not in figures(worked)
+    difference = Difference("Case", "500", "ca:1", Kind.GONE, "", "", "")
+    made = Certificate("acme", "acme", PIN, worked.now, {"Case": 7}, (difference,), 0, 2)
+    runtime.store.keep_certificate(made)
+    runtime.store.keep_calendar_check("acme", 3, worked.now)
+    seen = figures(worked)
+    assert seen["sfsync_audit_timestamp", "acme"] == made.at.timestamp()
+    assert seen["sfsync_audit_differences", "acme"] == 1
+    assert seen["sfsync_calendar_differs", "acme"] == 3
+
+
+def test_a_scrape_asks_the_store_as_often_for_many_orgs_as_for_one(worked: Desk) -> None:
+    runtime = worked.opened.runtime
+    asked: list[str] = []
+    engine = runtime.store._database.engine
+    event.listen(engine, "before_cursor_execute", lambda _c, _r, statement, *_: asked.append(statement))
+    figures(worked)
+    once = len(asked)
+    more = {}
+    for n in range(20):
+        runtime.store.add_org(f"more{n}", f"more{n}")
+        more[f"more{n}"] = runtime.settings.orgs["acme"]
+    many = runtime.settings.model_copy(update={"orgs": {**runtime.settings.orgs, **more}})
+    asked.clear()
+    page = Watch(many, runtime.store, clock=runtime.clock, queue=depths).page()
+    assert b'sfsync_pack_hours_free{client="more7"} 0.0' in page
+    assert len(asked) == once
+
+
 def test_every_metric_that_is_shown_is_declared_and_holds_no_text_of_a_record(worked: Desk) -> None:
     seen = figures(worked)
     assert {name for name, *_ in seen} <= METRICS.keys()
@@ -122,7 +155,7 @@ def test_readiness_wants_a_schema_a_broker_and_a_fresh_beat(worked: Desk) -> Non
     assert ["ever taken a beat" in problem for problem in watch.ready()] == [True]
     runtime.fleet.beat(worked.now - timedelta(minutes=10))
     assert ["has taken a beat for" in problem for problem in watch.ready()] == [True]
-    runtime.due()
+    runtime.roster.due()
     assert watch.ready() == []
     deaf = Watch(runtime.settings, runtime.store, clock=runtime.clock, queue=no_broker)
     assert deaf.ready() == ["the broker does not answer"]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 
-from sfsync.errors import SettingsError, StoreRefused, StoreUnavailable
+from sfsync.errors import LeaseLost, SettingsError, StoreRefused, StoreUnavailable
 from sfsync.store.forms import clean, from_json, to_json
 from sfsync.store.store import Store
 from tests.contract.store.conftest import NOW, PIN, book, say
@@ -53,6 +53,37 @@ def test_a_run_that_died_is_lost_when_the_next_one_begins(store) -> None:
     store.end_run("acme", second, NOW + timedelta(minutes=2), error="the org answered 503")
     assert [(r.state, r.error) for r in store.runs("acme")] == [("failed", "the org answered 503"), ("lost", "")]
     assert store.orgs()[0].last_success_at is None
+
+
+def test_a_run_whose_org_was_taken_over_says_nothing_any_more(store) -> None:
+    frozen = store.begin_run("acme", "acme", NOW)
+    second = store.begin_run("acme", "acme", NOW + timedelta(minutes=1))
+    store.end_run("acme", second, NOW + timedelta(minutes=2), counts={"read": 1})
+    before = store.orgs(), store.runs("acme")
+    for say_so in ({"counts": {"read": 99}}, {"error": "the org answered 503"}):
+        with pytest.raises(LeaseLost):
+            store.end_run("acme", frozen, NOW + timedelta(minutes=3), **say_so)
+    assert (store.orgs(), store.runs("acme")) == before
+
+
+def test_an_org_knows_what_its_runs_came_to(store) -> None:
+    for minute, said in enumerate([{"counts": {"read": 5, "wrote": 2}}, {"counts": {"read": 1}}, {"error": "503"}]):
+        run = store.begin_run("acme", "acme", NOW + timedelta(minutes=minute))
+        store.end_run("acme", run, NOW + timedelta(minutes=minute, seconds=4), **said)
+    store.begin_run("acme", "acme", NOW + timedelta(minutes=5))
+    store.begin_run("acme", "acme", NOW + timedelta(minutes=6))
+    row = store.org("acme", "acme")
+    assert (row.counted["read"], row.counted["wrote"], row.last_ms) == (6, 2, 4000)
+    assert (row.failed_runs, row.failed_at, row.running_since) == (2, NOW + timedelta(minutes=6), row.failed_at)
+    assert store.org("acme", "elsewhere") is None
+
+
+def test_runs_are_kept_for_ninety_days_and_their_sums_for_good(store) -> None:
+    for day in (0, 2, 91):
+        run = store.begin_run("acme", "acme", NOW + timedelta(days=day))
+        store.end_run("acme", run, NOW + timedelta(days=day, seconds=1), counts={"read": 1})
+    assert [row.started_at for row in store.runs("acme")] == [NOW + timedelta(days=91), NOW + timedelta(days=2)]
+    assert store.org("acme", "acme").counted["read"] == 3
 
 
 def test_a_grid_point_is_written_once_however_many_ask(store) -> None:

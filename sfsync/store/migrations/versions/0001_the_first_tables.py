@@ -34,6 +34,13 @@ def upgrade() -> None:
             "ledger_due_at", sa.DateTime(timezone=True), nullable=True, comment="when ledger, account or weeks do"
         ),
         sa.Column("made_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column(
+            "calendar_checked_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="when its holidays were last compared with the newest list",
+        ),
+        sa.Column("calendar_differs", sa.Integer(), nullable=True, comment="days that differed then"),
         sa.PrimaryKeyConstraint("client", name=op.f("pk_client")),
     )
     op.create_table(
@@ -326,6 +333,24 @@ def upgrade() -> None:
             sa.DateTime(timezone=True),
             nullable=True,
             comment="in-between polls wait: the org's calls must last; nightly work does not",
+        ),
+        sa.Column("last_ms", sa.BigInteger(), nullable=True, comment="how long the newest run that ended well took"),
+        sa.Column(
+            "running_since",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="when the run that has not ended yet began",
+        ),
+        sa.Column(
+            "failed_runs", sa.Integer(), server_default=sa.text("0"), nullable=False, comment="since one ended well"
+        ),
+        sa.Column("failed_at", sa.DateTime(timezone=True), nullable=True, comment="when the newest of them ended"),
+        sa.Column(
+            "counted",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default=sa.text("'{}'"),
+            nullable=False,
+            comment="sums over runs that ended well",
         ),
         sa.CheckConstraint("role IN ('client', 'hub')", name=op.f("ck_org_role")),
         sa.CheckConstraint("state IN ('active', 'paused')", name=op.f("ck_org_state")),
