@@ -206,6 +206,12 @@ class ObjectMapping:
         """Name of each lookup field to the object it points at."""
         return {f.name: f.type.target for f in self.fields.values() if f.type.kind == "lookup"}
 
+    @cached_property
+    def converted(self) -> tuple[MappedField, ...]:
+        """The fields whose value in the store has another form than the org's: the others are taken as they are."""
+        kinds = ("hours", "decimal", "date", "datetime", "lookup")
+        return tuple(f for f in self.fields.values() if f.type.kind in kinds)
+
     @property
     def custom(self) -> bool:
         """True for an object that the metadata brings."""

@@ -85,6 +85,8 @@ def merge(
     ``prefixes`` gives each looked-up object the prefix of its keys. A record seen with an older
     stamp than the link remembers changes nothing: it is a late copy of the past (IDM-1).
     """
+    if link is None and local is None:
+        return _first(mapping, seen, ids, prefixes)
     if link is not None and link.stamp is not None and seen.stamp < link.stamp:
         return Merged({}, link)
     if link is not None and link.sf_id and seen.deleted and seen.sf_id != link.sf_id and not link.deleted:
@@ -127,6 +129,24 @@ def merge(
         merged_into=seen.merged_into,
     )
     return Merged(changes, now_linked, tuple(conflicts), tuple(edits), new=local is None, relinked=now_linked != link)
+
+
+def _first(mapping: ObjectMapping, seen: Seen, ids: Ids, prefixes: Mapping[str, str]) -> Merged:
+    """Return what a record does that neither side remembers: all of it is taken, and nothing can be in conflict.
+
+    The same as the whole table below would say; a first load is nothing else, so it is said without asking field by
+    field.
+    """
+    local: dict[str, Value] = dict(seen.wire)
+    for line in mapping.converted:
+        value = seen.wire.get(line.name)
+        if value is not None:
+            local[line.name] = to_local(line.type, value, ids, prefixes.get(line.type.target, ""))
+    memory = seen.wire
+    link = Link(
+        mapping.object, seen.key, seen.sf_id, memory, memory, seen.stamp, seen.deleted, seen.revision, seen.merged_into
+    )
+    return Merged(local, link, new=True, relinked=True)
 
 
 def _ours(line: MappedField, local: Values | None, ids: Ids) -> Wire:

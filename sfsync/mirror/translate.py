@@ -11,7 +11,6 @@ different things, and no text is changed on its way but for what Salesforce itse
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -99,10 +98,17 @@ class Ids:
             self.add(sf_id, key)
 
 
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+_LETTERS = [high + low for high in _BASE32 for low in _BASE32]
+"""Two letters of base32 (RFC 4648, lower case) at once: the library's own takes several times as long."""
+_SHIFTS = range(120, -1, -10)
+
+
 def derived_key(prefix: str, organization_id: str, sf_id: str) -> str:
     """Return the key of a record born in an org: the same every time it is derived (I10)."""
     digest = hashlib.sha256(f"{organization_id[:15]}/{sf_id}".encode()).digest()
-    return f"{prefix}:{base64.b32encode(digest[:16]).decode().lower().rstrip('=')}"
+    number = int.from_bytes(digest[:16]) << 2  # 26 letters of base32 hold 130 bits
+    return f"{prefix}:{''.join([_LETTERS[(number >> shift) & 1023] for shift in _SHIFTS])}"
 
 
 _CHECKSUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"

@@ -25,7 +25,7 @@ from sfsync.org.soql import Select, compare
 
 log = logging.getLogger("sfsync.org")
 
-PAGE_ROWS = 2_000
+PAGE_ROWS = 5_000
 """Rows of one page handed out: one transaction of the store."""
 RESULT_ROWS = 250_000
 """Rows asked for in one results call: a million rows are four calls, streamed."""

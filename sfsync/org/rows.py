@@ -38,6 +38,7 @@ _KEY = re.compile(r"[a-z]{2,4}:[A-Za-z0-9][A-Za-z0-9:._\-]{0,79}")
 _SYSTEM_USER = re.compile(r"^[a-z]+@00d[a-z0-9]{12,15}$", re.IGNORECASE)
 """Automation's own users (``autoproc@00d..``, ``cloud@00d..``): their mail domain is the org's id."""
 _TEXT = frozenset(("text", "textarea", "longtext", "picklist", "autonumber"))
+_NUMBER = re.compile(r"(0|[1-9][0-9]{0,17})(?:\.([0-9]+))?")
 _BOXES = {"true": True, "false": False}
 _NO_FIELDS: Mapping[str, Any] = {}
 
@@ -283,6 +284,10 @@ def _reader(kind: FieldType, general: Callable[[FieldType, Any], Wire], *, csv: 
         return reference
     if kind.kind == "checkbox" and csv:
         return lambda text: _BOXES[text] if text in _BOXES else general(kind, text)
+    if csv and kind.kind == "date":
+        return lambda text: text[:10] or None
+    if csv and kind.kind in ("integer", "hours", "decimal"):
+        return _number_cell(kind, general)
     if kind.kind == "checkbox":
 
         def box(value: Any) -> Wire:
@@ -290,6 +295,23 @@ def _reader(kind: FieldType, general: Callable[[FieldType, Any], Wire], *, csv: 
 
         return box
     return lambda value: general(kind, value)
+
+
+def _number_cell(kind: FieldType, general: Callable[[FieldType, Any], Wire]) -> Convert:
+    """Return a reader of numbers as most are written, ``12`` or ``12.0`` or ``12.5``; the others go the general way."""
+    scale = kind.scale
+
+    def whole(text: str) -> Wire:
+        plain = _NUMBER.fullmatch(text)
+        return int(plain[1]) if plain is not None and plain[2] in (None, "0") else general(kind, text)
+
+    def scaled(text: str) -> Wire:
+        plain = _NUMBER.fullmatch(text)
+        if plain is None or not 0 < scale >= len(plain[2] or ""):
+            return general(kind, text)
+        return f"{plain[1]}.{(plain[2] or '').ljust(scale, '0')}"
+
+    return whole if kind.kind == "integer" else scaled
 
 
 def _text_json(value: Any) -> Wire:

@@ -13,10 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, Text, any_, func, literal, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection, func, select, text
 
 from sfsync.errors import StoreRefused
 from sfsync.records import (
@@ -31,7 +30,7 @@ from sfsync.records import (
     field_names,
 )
 from sfsync.rules.sla import next_due_at
-from sfsync.store.forms import from_json, sql_types, staged, to_json
+from sfsync.store.forms import any_of, from_json, sql_types, staged, to_json
 from sfsync.store.tables import RECORD_TABLES, case_event, finding, milestone, posting
 
 R = TypeVar("R", bound=Record)
@@ -45,7 +44,7 @@ def read_records(connection: Connection, kind: type[R], keys: Iterable[str] | No
     names = ("key", "created_at", "deleted", "extra", *field_names(kind))
     query = select(*(table.c[name] for name in names)).order_by(table.c.key)
     if keys is not None:
-        query = query.where(table.c.key == _any(keys))
+        query = query.where(table.c.key == any_of(keys))
     found = {}
     for row in connection.execute(query):
         values = dict(zip(names, row, strict=True))
@@ -61,7 +60,7 @@ def read_values(connection: Connection, kind: type[Record], keys: Iterable[str])
     names = field_names(kind)
     query = select(table.c.key, table.c.unset, table.c.extra, *(table.c[name] for name in names))
     found: dict[str, Values] = {}
-    for key, unset, extra, *row in connection.execute(query.where(table.c.key == _any(keys))):
+    for key, unset, extra, *row in connection.execute(query.where(table.c.key == any_of(keys))):
         values: dict[str, Value] = dict(zip(names, row, strict=True))
         for name in unset:
             del values[name]
@@ -96,7 +95,7 @@ def read_events(connection: Connection, cases: Iterable[str] | None = None) -> d
     """Return each case's history in the order of (instant, id)."""
     query = select(case_event).order_by(case_event.c.at, case_event.c.event_id)
     if cases is not None:
-        query = query.where(case_event.c.case == _any(cases))
+        query = query.where(case_event.c.case == any_of(cases))
     found: dict[str, list[CaseEvent]] = defaultdict(list)
     for row in connection.execute(query).mappings():
         found[row["case"]].append(CaseEvent(**{k: v for k, v in row.items() if k != "client"}))
@@ -107,7 +106,7 @@ def read_milestones(connection: Connection, cases: Iterable[str] | None = None) 
     """Return each case's milestones in the order of (clock, cycle)."""
     query = select(milestone).order_by(milestone.c.case, milestone.c.clock, milestone.c.cycle)
     if cases is not None:
-        query = query.where(milestone.c.case == _any(cases))
+        query = query.where(milestone.c.case == any_of(cases))
     found: dict[str, list[Milestone]] = defaultdict(list)
     for row in connection.execute(query).mappings():
         marks = tuple((percent, datetime.fromisoformat(at)) for percent, at in row["warn_at"])
@@ -115,10 +114,6 @@ def read_milestones(connection: Connection, cases: Iterable[str] | None = None) 
             Milestone(**{k: v for k, v in row.items() if k not in ("client", "warn_at", "next_at")}, warn_at=marks)
         )
     return {case: tuple(marks) for case, marks in found.items()}
-
-
-def _any(keys: Iterable[str]) -> Any:
-    return any_(literal(list(keys), ARRAY(Text)))
 
 
 # --- writing records --------------------------------------------------------------------------------------------
@@ -145,11 +140,12 @@ def merge_rows(
     """
     table = RECORD_TABLES[kind]
     typed = field_names(kind)
-    fields = frozenset(typed)
     groups: dict[tuple[str, ...], list[LocalRow]] = defaultdict(list)
     for row in rows:
-        groups[tuple(name for name in typed if name in row.values)].append(row)
-    for names, group in groups.items():
+        groups[tuple(row.values)].append(row)  # most rows of a page give the same fields in the same order
+    for given, group in groups.items():
+        names = tuple(name for name in typed if name in given)
+        others = [name for name in given if name not in typed]
         columns = {"key": "TEXT", "created_at": "TIMESTAMPTZ", "deleted": "BOOLEAN", "extra": "JSONB"}
         columns |= sql_types(table, names)
         copied = (
@@ -157,10 +153,8 @@ def merge_rows(
                 row.key,
                 row.created_at,
                 row.deleted,
-                to_json({n: v for n, v in row.values.items() if n not in fields})
-                if len(row.values) > len(names)
-                else "{}",
-                *(row.values[name] for name in names),
+                to_json({name: row.values[name] for name in others}) if others else "{}",
+                *[row.values[name] for name in names],
             )
             for row in group
         )
@@ -199,7 +193,7 @@ def require_rows(connection: Connection, kind: type[Record], keys: Iterable[str]
     """Raise StoreRefused if any of ``keys`` has no row: the rules speak only of records that are there."""
     wanted = set(keys)
     table = RECORD_TABLES[kind]
-    missing = wanted - set(connection.scalars(select(table.c.key).where(table.c.key == _any(wanted))))
+    missing = wanted - set(connection.scalars(select(table.c.key).where(table.c.key == any_of(wanted))))
     if missing:
         raise StoreRefused(f"the rules set fields of a {kind.__name__} that is not there: {min(missing)}")
 

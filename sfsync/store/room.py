@@ -14,8 +14,7 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Text, any_, func, literal, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Connection, func, select, text
 
 from sfsync.errors import StoreRefused, StoreUnavailable
 from sfsync.mapping import Mappings
@@ -27,7 +26,7 @@ from sfsync.rules.evaluate import Evaluation, Facts
 from sfsync.store import local
 from sfsync.store.connection import Database
 from sfsync.store.contract import apply, lock_version, read_clocks, read_facts, set_version
-from sfsync.store.forms import clean, staged, wire_json
+from sfsync.store.forms import any_of, clean, staged, text_array, wire_json
 from sfsync.store.lease import Lease, prove
 from sfsync.store.local import LocalRow
 from sfsync.store.tables import bookmark, client, link, org
@@ -88,7 +87,7 @@ class OrgRoom:
 
     def _pairs(self, connection: Connection, column: Any, wanted: list[str]) -> list[tuple[str, str]]:
         query = select(link.c.sf_id, link.c.key).where(
-            link.c.org == self._org, link.c.sf_id.is_not(None), column == any_(literal(wanted, ARRAY(Text)))
+            link.c.org == self._org, link.c.sf_id.is_not(None), column == any_of(wanted)
         )
         return [(row.sf_id, row.key) for row in connection.execute(query)]
 
@@ -99,7 +98,7 @@ class OrgRoom:
             return {}  # most pages of a quiet poll are empty
         kind = self._mappings.by_object[object_name].record
         query = select(*_LINK).where(
-            link.c.org == self._org, link.c.object == object_name, link.c.key == any_(literal(wanted, ARRAY(Text)))
+            link.c.org == self._org, link.c.object == object_name, link.c.key == any_of(wanted)
         )
         with self._reading() as connection:
             links = {one.key: one for one in (Link(*row) for row in connection.execute(query))}
@@ -145,7 +144,7 @@ class OrgRoom:
                 link.c.touched > link.c.settled,
                 link.c.state == "ready",
                 (link.c.next_try_at.is_(None)) | (link.c.next_try_at <= now),
-                link.c.object == any_(literal(objects, ARRAY(Text))),
+                link.c.object == any_of(objects),
             )
             .order_by(link.c.object, link.c.key)
         )
@@ -261,16 +260,18 @@ class OrgRoom:
         def rows() -> Iterator[list[Any]]:
             for one in links:
                 remote = wire_json(one.remote)
-                agreed = remote if one.agreed == one.remote else wire_json(one.agreed)
+                same = one.agreed is one.remote or one.agreed == one.remote
+                agreed = None if same else wire_json(one.agreed)
                 rest = (one.stamp, one.deleted, one.revision, one.merged_into)
                 yield [one.object, one.key, one.sf_id, remote, agreed, *rest]
 
         written = ", ".join(names)
+        read = ", ".join("coalesce(agreed, remote)" if name == "agreed" else name for name in names)
         updates = ", ".join(f"{name} = excluded.{name}" for name in names[2:])
         with staged(connection, columns, rows()) as stage:
             connection.execute(
                 text(
-                    f"INSERT INTO link AS l (client, org, {written}) SELECT :client, :org, {written} FROM {stage} "
+                    f"INSERT INTO link AS l (client, org, {written}) SELECT :client, :org, {read} FROM {stage} "
                     f"ON CONFLICT (client, org, object, key) DO UPDATE SET {updates}, touched = l.touched + 1, "
                     "state = 'ready', next_try_at = NULL"
                 ),
@@ -285,7 +286,7 @@ class OrgRoom:
                     "UPDATE link SET touched = touched + 1, state = 'ready' "
                     "WHERE client = :client AND org <> :org AND object = :object AND key = ANY(CAST(:keys AS text[]))"
                 ),
-                {"client": self._client, "org": self._org, "object": object_name, "keys": keys},
+                {"client": self._client, "org": self._org, "object": object_name, "keys": text_array(keys)},
             )
 
     def _bury(self, connection: Connection, page: Page, kind: type[Record], version: int) -> list[str]:

@@ -32,7 +32,11 @@ JSON = st.one_of(
     st.text(max_size=20),
     st.sampled_from([ID18, ID18[:15], "2026-11-21", "2026-11-21T20:00:00.000+0000", "2026-11-21T20:00:00.000Z"]),
 )
-CSV = st.one_of(st.text(max_size=20), st.sampled_from(["", "true", "false", "1.50", ID18, "2026-11-21T20:00:00.000Z"]))
+CSV = st.one_of(
+    st.text(max_size=20),
+    st.from_regex(r"-?[0-9]{1,4}(\.[0-9]{0,4})?", fullmatch=True),
+    st.sampled_from(["", "true", "false", "1.50", "1e3", "-0", "-0.0", "٣", ID18, "2026-11-21T20:00:00.000Z"]),
+)
 
 
 def answer(call: Any, *given: Any) -> Any:
