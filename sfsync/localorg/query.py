@@ -96,7 +96,7 @@ def _asked(call: Call, *, include_deleted: bool) -> Response:
 
 
 def _page(call: Call, result: soql.Result, start: int, size: int, locator: str | None) -> Response:
-    records = result.page(call.org.storage.db, start, size)
+    records = result.page_json(call.org.storage.db, start, size)
     done = start + size >= len(result)
     answer: dict[str, Any] = {"totalSize": result.total_size, "done": done}
     if not done:

@@ -54,18 +54,19 @@ class Plan:
         """The condition that hides the recycle bin."""
         return "1" if self.include_deleted else f'{self.table_alias}."IsDeleted" = 0'
 
-    def rows_sql(self, extra: str = "") -> str:
-        """The rows themselves, in order; ``extra`` is added to the condition."""
-        return self._sql(", ".join(self.columns), extra)
+    def rows_sql(self) -> str:
+        """The rows themselves, in order."""
+        return self._sql(", ".join(self.columns))
 
     def keys_sql(self) -> str:
-        """The ids of the answer, in order."""
-        return self._sql(f'{self.table_alias}."Id"', "")
+        """One text of all ids of the answer, a line each, in order; null when there are none."""
+        chosen = self._sql(f'{self.table_alias}."Id" AS id')
+        return f"SELECT group_concat(id, char(10)) FROM ({chosen})"
 
-    def keyed_sql(self) -> str:
-        """The rows whose ids are in the JSON list ``:keys``, in any order."""
+    def keyed_sql(self, columns: str) -> str:
+        """``columns`` of the rows whose ids are in the JSON list ``:keys``, in the order of that list."""
         return (
-            f"SELECT {', '.join(self.columns)} FROM json_each(:keys) AS page CROSS JOIN "
+            f"SELECT {columns} FROM json_each(:keys) AS page CROSS JOIN "
             f'{quoted(self.object_name)} AS {self.table_alias} ON {self.table_alias}."Id" = page.value{self.joins} '
             f"WHERE {self.alive}"
         )
@@ -74,10 +75,10 @@ class Plan:
         """The number of rows of the answer."""
         if self.limit is None and not self.offset:
             return f"SELECT COUNT(*) FROM {self.from_sql} WHERE {self.where}"
-        return f"SELECT COUNT(*) FROM ({self._sql('1', '')})"
+        return f"SELECT COUNT(*) FROM ({self._sql('1')})"
 
-    def _sql(self, columns: str, extra: str) -> str:
-        sql = f"SELECT {columns} FROM {self.from_sql} WHERE {self.where}{extra}"
+    def _sql(self, columns: str) -> str:
+        sql = f"SELECT {columns} FROM {self.from_sql} WHERE {self.where}"
         if self.group:
             sql += f" GROUP BY {self.group}"
         if self.having:

@@ -1,4 +1,4 @@
-"""Rows of the database to records of an answer: nested JSON objects for REST, flat text for Bulk CSV.
+"""Rows of the database to records of an answer: nested objects, as REST shows them.
 
 It may not know SQL or the grammar. The one law: a shape is compiled once per statement into one comprehension over the
 rows, because a page of 2,000 records must cost milliseconds.
@@ -14,7 +14,6 @@ from typing import Any
 Row = Sequence[Any]
 Record = dict[str, Any]
 RestRenderer = Callable[[Iterable[Row], list[dict[str, Any]]], list[Record]]
-CsvRenderer = Callable[[Iterable[Row]], list[str]]
 _EPOCH = date(1970, 1, 1)
 _REMEMBERED = 100_000
 
@@ -31,12 +30,12 @@ class _Days(dict[int | None, str | None]):
 _DAYS = _Days({None: None})
 
 
-class _Instants(dict[int | None, str | None]):
+class Instants(dict[int | None, Any]):
     """Unix seconds to the text of an instant, made when first asked for and forgotten when there are too many."""
 
-    def __init__(self, suffix: str, null: str | None) -> None:
+    def __init__(self, prefix: str, suffix: str, null: str | None) -> None:
         super().__init__({None: null})
-        self.suffix = suffix
+        self.prefix, self.suffix = prefix, suffix
         self.null = null
 
     def __missing__(self, seconds: int) -> str:
@@ -44,15 +43,13 @@ class _Instants(dict[int | None, str | None]):
             self.clear()
             self[None] = self.null
         day, second = divmod(seconds, 86_400)
-        text = f"{_DAYS[day]}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}{self.suffix}"
+        text = f"{self.prefix}{_DAYS[day]}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}{self.suffix}"
         self[seconds] = text
         return text
 
 
-_REST_INSTANTS = _Instants(".000+0000", None)
-_CSV_INSTANTS = _Instants(".000Z", "")
+_REST_INSTANTS = Instants("", ".000+0000", None)
 _REST_BOOLEANS = {0: False, 1: True, None: None}
-_CSV_BOOLEANS = {0: "false", 1: "true", None: ""}
 
 
 @dataclass(slots=True)
@@ -99,35 +96,6 @@ def compile_rest(shape: Shape, version: str, width: int) -> RestRenderer:
     body = _Source(names, base).object(shape)
     rest: RestRenderer = _function(f"lambda rows, kids: [{body} for {_cells(width)} in rows]", names)
     return rest
-
-
-def compile_csv(leaves: Sequence[Leaf], width: int, delimiter: str, line_ending: str) -> CsvRenderer:
-    """Return a function from rows of ``width`` cells to lines of Bulk CSV, every cell in quotes.
-
-    Instants end in ``.000Z``, booleans are true and false, a null is an empty cell.
-    """
-    names: dict[str, Any] = {"instants": _CSV_INSTANTS, "booleans": _CSV_BOOLEANS, "text": _csv_text}
-    cells = "".join(f"{_csv_cell(leaf)}, " for leaf in leaves)
-    names["line"] = delimiter.join(['"%s"'] * len(leaves)) + line_ending
-    csv: CsvRenderer = _function(f"lambda rows: [line % ({cells}) for {_cells(width)} in rows]", names)
-    return csv
-
-
-def _csv_cell(leaf: Leaf) -> str:
-    value = f"c{leaf.index}"
-    match leaf.kind:
-        case "boolean":
-            return f"booleans[{value}]"
-        case "datetime":
-            return f"instants[{value}]"
-        case "id" | "reference" | "int" | "double" | "currency" | "percent" | "date" | "time":
-            return f"('' if {value} is None else {value})"
-        case _:
-            return f"({value} if {value} is not None and '\"' not in {value} else text({value}))"
-
-
-def _csv_text(value: str | None) -> str:
-    return "" if value is None else value.replace('"', '""')
 
 
 def _cells(width: int) -> str:

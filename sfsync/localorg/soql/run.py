@@ -9,37 +9,71 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any
+
+import orjson
 
 from sfsync.localorg.errors import ApiError
 from sfsync.localorg.ids import LONG
 from sfsync.localorg.soql import functions
 from sfsync.localorg.soql.compiler import compile_soql
 from sfsync.localorg.soql.plan import ChildPlan, Kind, Plan
-from sfsync.localorg.soql.render import Record, RestRenderer, Row, compile_csv, compile_rest
+from sfsync.localorg.soql.render import Record, RestRenderer, Row, compile_rest
 from sfsync.localorg.soql.scope import View
+from sfsync.localorg.soql.sheets import CsvSheet, Sheet, json_sheet
 
 log = logging.getLogger("sfsync.localorg")
-T = TypeVar("T")
 PAGE = 2000
 _NO_MORE = "Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch"
+
+
+class Keys:
+    """The ids of an answer, given as lines of one text and kept as that (19 bytes each) when all are of one length.
+
+    With a ``seed`` they are in an order that no client may count on; a sort would cost too much.
+    """
+
+    def __init__(self, lines: str, seed: int | None = None) -> None:
+        ends = lines.count("\n")
+        of_one_length = lines[LONG :: LONG + 1] == "\n" * ends and len(lines) == ends + LONG * (ends + 1)
+        self._lines = lines if of_one_length else ""
+        self._ids = lines.split("\n") if lines and not of_one_length else []
+        count = len(self._ids) or (ends + 1 if lines else 0)
+        step = 1 if seed is None else 3 + seed % 5
+        self._runs = [range(step - 1 - start, count, step) for start in range(step)]
+
+    def __len__(self) -> int:
+        """Return the number of ids."""
+        return sum(map(len, self._runs))
+
+    def window(self, start: int, size: int) -> list[str]:
+        """Return the ids [start:start + size)."""
+        found: list[str] = []
+        lines, width, before = self._lines, LONG + 1, 0
+        for run in self._runs:
+            wanted = run[max(0, start - before) : max(0, start + size - before)]
+            before += len(run)
+            if lines:
+                found += [lines[at * width : at * width + LONG] for at in wanted]
+            else:
+                found += [self._ids[at] for at in wanted]
+        return found
 
 
 class Result:
     """The answer to one statement: ``total_size`` and its records, page by page.
 
-    Of an answer longer than a page it holds no rows, only ids (18 bytes each), and it stays usable until the objects it
-    reads are dropped.
+    Of records it holds only the ids, and it stays usable until the objects it reads are dropped.
     """
 
-    def __init__(self, plan: Plan, view: View, total_size: int) -> None:
+    def __init__(self, plan: Plan, view: View, total_size: int, keys: Keys) -> None:
         self.plan = plan
         self.view = view
         self.total_size = total_size
-        self._ids = ""
-        self._whole: list[Row] | None = None
+        self._keys = keys
+        self._groups: list[Row] = []
         self._renderers: dict[int, RestRenderer] = {}
+        self._sheet: Sheet | None = None
 
     def __len__(self) -> int:
         """Return the number of records that pages can give (none for COUNT())."""
@@ -64,12 +98,22 @@ class Result:
         """Return the records [start:start + size) as REST shows them; COUNT() has none."""
         if self.plan.kind is Kind.COUNT:
             return []
-        if self._whole is not None:
-            rows: Iterable[Row] = self._whole[start : start + size]
-        else:
-            wanted = self._ids[start * LONG : (start + size) * LONG]
-            rows = _keyed(connection, self.plan, [wanted[at : at + LONG] for at in range(0, len(wanted), LONG)])
-        return self._render(connection, self.plan, list(rows))
+        if self.plan.kind is Kind.GROUPS:
+            return self._render(connection, self.plan, self._groups[start : start + size])
+        columns = ", ".join(self.plan.columns)
+        return self._render(
+            connection, self.plan, _keyed(connection, self.plan, columns, self._keys.window(start, size))
+        )
+
+    def page_json(self, connection: sqlite3.Connection, start: int = 0, size: int = PAGE) -> orjson.Fragment:
+        """Return what ``page`` does as the text of a JSON list, which takes half the time."""
+        plan = self.plan
+        if plan.kind is Kind.ROWS and self._sheet is None:
+            self._sheet = json_sheet(plan.shape, plan.columns, self.view.version)
+        if self._sheet is None:
+            return orjson.Fragment(orjson.dumps(self.page(connection, start, size)))
+        (row,) = _keyed(connection, plan, self._sheet.columns, self._keys.window(start, size))
+        return orjson.Fragment(f"[{self._sheet.text(row)}]")
 
     def _render(self, connection: sqlite3.Connection, plan: Plan, rows: list[Row]) -> list[Record]:
         kids = [self._children(connection, each, [row[0] for row in rows]) for each in plan.children]
@@ -93,8 +137,7 @@ class Result:
         size = self.view.child_page
         if self.view.next_url is None or len(found) <= size:
             return {"totalSize": len(found), "done": True, "records": found}
-        rest = Result(child.plan, self.view, len(found))
-        rest._ids = "".join(ids)
+        rest = Result(child.plan, self.view, len(found), Keys("\n".join(ids)))
         url = self.view.next_url(rest, size)
         return {"totalSize": len(found), "done": False, "nextRecordsUrl": url, "records": found[:size]}
 
@@ -102,40 +145,27 @@ class Result:
 def run(connection: sqlite3.Connection, text: str, view: View, *, page_size: int = PAGE) -> Result:
     """Return the answer to ``text`` for ``view``; raise ApiError when an org would refuse it.
 
-    An answer of at most ``page_size`` rows is read now; of a longer one only the ids are.
+    Which rows it has is settled now; of grouped rows there may be ``page_size``, and they are read now.
     """
     plan = compile_soql(text, view)
     if plan.kind is Kind.COUNT:
-        return Result(plan, view, execute(connection, plan.count_sql(), plan.parameters).fetchone()[0])
-    if plan.limit == 0:
-        result = Result(plan, view, 0)
-        result._whole = []
-        return result
-    limit = plan.limit
-    probe = page_size + 1 if limit is None else min(limit, page_size + 1)
-    plan.limit = probe
-    try:
-        rows = execute(connection, plan.rows_sql(), plan.parameters).fetchall()
-    finally:
-        plan.limit = limit
+        count = execute(connection, plan.count_sql(), plan.parameters).fetchone()[0]
+        return Result(plan, view, count, Keys(""))
+    if plan.kind is Kind.ROWS:
+        keys = _keys(connection, plan, view.shuffle)
+        return Result(plan, view, len(keys), keys)
+    rows = execute(connection, plan.rows_sql(), plan.parameters).fetchmany(page_size + 1)
     if len(rows) > page_size:
-        if plan.kind is Kind.GROUPS:
-            raise ApiError(400, "EXCEEDED_ID_LIMIT", _NO_MORE)
-        ids = [row[0] for row in execute(connection, plan.keys_sql(), plan.parameters)]
-        result = Result(plan, view, len(ids))
-        result._ids = "".join(_stirred(ids, plan, view.shuffle))
-        return result
-    result = Result(plan, view, len(rows))
-    result._whole = _stirred(rows, plan, view.shuffle)
+        raise ApiError(400, "EXCEEDED_ID_LIMIT", _NO_MORE)
+    result = Result(plan, view, len(rows), Keys(""))
+    result._groups = rows
     return result
 
 
-def _stirred(rows: list[T], plan: Plan, seed: int | None) -> list[T]:
-    """The rows of an answer without ORDER BY in an order that no client may count on; a sort would cost too much."""
-    if seed is None or plan.order or plan.kind is not Kind.ROWS:
-        return rows
-    step = 3 + seed % 5
-    return [row for start in range(step) for row in rows[step - 1 - start :: step]]
+def _keys(connection: sqlite3.Connection, plan: Plan, seed: int | None) -> Keys:
+    """The ids of a plan's rows; without ORDER BY they are stirred by the seed."""
+    text = execute(connection, plan.keys_sql(), plan.parameters).fetchone()[0]
+    return Keys(text or "", None if plan.order else seed)
 
 
 class Extract:
@@ -155,16 +185,18 @@ class Extract:
         shuffle: int | None = None,
     ) -> None:
         self.plan = plan
-        if ids is None:
-            ids = [row[0] for row in execute(connection, plan.keys_sql(), plan.parameters)]
-        self.ids = _stirred(ids, plan, shuffle)
+        self._keys = _keys(connection, plan, shuffle) if ids is None else Keys("\n".join(ids))
         self.header = delimiter.join(f'"{name}"' for name, _ in plan.leaves) + line_ending
-        leaves = [leaf for _, leaf in plan.leaves]
-        self._lines = compile_csv(leaves, len(plan.columns), delimiter, line_ending)
+        self._sheet = CsvSheet([leaf for _, leaf in plan.leaves], plan.columns, delimiter, line_ending)
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.ids)
+        return len(self._keys)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the rows, in their order."""
+        return self._keys.window(0, len(self))
 
     @property
     def instants(self) -> list[str]:
@@ -173,19 +205,20 @@ class Extract:
 
     def lines(self, connection: sqlite3.Connection, start: int, size: int) -> list[str]:
         """Return the rows [start:start + size) as lines with their ends; rows deleted meanwhile are missing."""
-        return self._lines(_keyed(connection, self.plan, self.ids[start : start + size]))
+        (row,) = _keyed(connection, self.plan, self._sheet.columns, self._keys.window(start, size))
+        return self._sheet.lines(row)
 
     def records(self, connection: sqlite3.Connection, start: int, size: int, version: str) -> list[Record]:
         """Return the rows [start:start + size) as REST records."""
         render = compile_rest(self.plan.shape, version, len(self.plan.columns))
-        return render(_keyed(connection, self.plan, self.ids[start : start + size]), [])
+        columns = ", ".join(self.plan.columns)
+        return render(_keyed(connection, self.plan, columns, self._keys.window(start, size)), [])
 
 
-def _keyed(connection: sqlite3.Connection, plan: Plan, ids: list[str]) -> list[Row]:
-    """The rows with these ids, in their order."""
+def _keyed(connection: sqlite3.Connection, plan: Plan, columns: str, ids: list[str]) -> list[Row]:
+    """The rows with these ids, in their order; those deleted meanwhile are missing."""
     parameters = plan.parameters | {"keys": json.dumps(ids)}
-    found = {row[0]: row for row in execute(connection, plan.keyed_sql(), parameters)}
-    return [found[one] for one in ids if one in found]
+    return execute(connection, plan.keyed_sql(columns), parameters).fetchall()
 
 
 def execute(connection: sqlite3.Connection, sql: str, parameters: dict[str, Any]) -> sqlite3.Cursor:
