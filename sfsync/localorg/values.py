@@ -145,9 +145,12 @@ def _text(field: Field) -> Coercion:
 def _picklist(field: Field) -> Coercion:
     plain = _text(field)
     chosen: dict[str, str] = {v.value.lower(): v.value for v in field.picklist if v.active}
+    exact = frozenset(chosen.values())
     label, name, restricted = field.label, field.name, field.restricted
 
     def coerce(value: Any) -> str | None:
+        if type(value) is str and value in exact:
+            return value
         text: str | None = plain(value)
         if text is None:
             return None

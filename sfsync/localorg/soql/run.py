@@ -217,7 +217,7 @@ class Extract:
 
 def _keyed(connection: sqlite3.Connection, plan: Plan, columns: str, ids: list[str]) -> list[Row]:
     """The rows with these ids, in their order; those deleted meanwhile are missing."""
-    parameters = plan.parameters | {"keys": json.dumps(ids)}
+    parameters = plan.parameters | {"keys": orjson.dumps(ids).decode()}
     return execute(connection, plan.keyed_sql(columns), parameters).fetchall()
 
 
