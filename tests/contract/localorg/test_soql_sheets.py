@@ -122,7 +122,7 @@ def cell(record: dict[str, object], name: str) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return str(value or 0.0)  # a zero has no sign
-    return str(value).replace("+0000", "Z") if "Date" in name.split(".")[-1] else str(value)
+    return str(value).replace("+0000", "Z") if "Date" in name.rsplit(".", maxsplit=1)[-1] else str(value)
 
 
 def test_more_columns_than_a_function_of_the_database_takes_are_one_record() -> None:
