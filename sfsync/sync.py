@@ -10,15 +10,15 @@ This module may not know SQL or Salesforce. It keeps one law: read, decide, do, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
 from sfsync.errors import PlanMoved, SafetyStop
-from sfsync.mapping import Mappings
+from sfsync.mapping import Mappings, ObjectMapping
 from sfsync.mirror.merge import Conflict, HandEdit, Link, Merged, merge
 from sfsync.mirror.plan import Change, Outcome, Plan, Result, Unplannable, moved, plan
-from sfsync.mirror.translate import Bookmark, Ids, Page, Seen
+from sfsync.mirror.translate import Bookmark, Ids, Page, Seen, derived_key
 from sfsync.records import Values
 from sfsync.rules.evaluate import Contract, Evaluation, Facts, evaluate
 
@@ -217,7 +217,7 @@ def take_in(
     """Merge one page with what is remembered of its records, and commit it with its bookmark."""
     prefixes = {mapping.object: mapping.prefix for mapping in mappings}
     mapping = mappings.by_object[page.object]
-    memories = room.memories(page.object, [s.key for s in page.seen])
+    page, memories = named(page, mapping, room, ids, vanishing)
     vanishing.count(page, memories, bounds)
     lookups = {str(s.wire[name]) for s in page.seen for name in mapping.lookups if s.wire.get(name)}
     held = {
@@ -239,6 +239,44 @@ def take_in(
             report.absorbed += one.new or bool(one.local) or (link is not None and link.deleted != seen.deleted)
             merged.append((seen, one))
     room.absorb(page, merged)
+
+
+Memories = Mapping[str, tuple[Link | None, Values | None]]
+
+
+def named(page: Page, mapping: ObjectMapping, room: Room, ids: Ids, vanishing: Vanishing) -> tuple[Page, Memories]:
+    """Return the page with each record under the key it is known by, and what is remembered of these keys.
+
+    A record is who its id says, whatever a person wrote into its key field: that is noted and put back. A record that
+    nobody knows and that carries the key of a living one is known by its own, derived key.
+    """
+    if mapping.key is None:
+        return page, room.memories(page.object, [s.key for s in page.seen])
+    known = room.ids((s.sf_id for s in page.seen), ()).to_key if vanishing.known.get(page.object) else {}
+    taken = {known[s.sf_id] for s in page.seen if s.sf_id in known and not s.deleted}
+    seen = []
+    for one in page.seen:
+        own = known.get(one.sf_id)
+        if own is None and one.key in taken and not one.deleted:
+            own = derived_key(mapping.prefix, ids.organization_id, one.sf_id)
+        seen.append(_under(own or one.key, one, mapping, ids))
+    memories = room.memories(page.object, [s.key for s in seen])
+    gone = {s.sf_id for s in seen if s.deleted} | {sf_id for sf_id, _ in page.hard_deleted}
+    for at, one in enumerate(seen):
+        link, _ = memories.get(one.key, (None, None))
+        if link is None or link.sf_id in (None, one.sf_id) or link.deleted or one.deleted or link.sf_id in gone:
+            continue
+        seen[at] = _under(derived_key(mapping.prefix, ids.organization_id, one.sf_id), one, mapping, ids)
+        memories = {**memories, **room.memories(page.object, [seen[at].key])}
+    return replace(page, seen=tuple(seen)), memories
+
+
+def _under(key: str, seen: Seen, mapping: ObjectMapping, ids: Ids) -> Seen:
+    """Return ``seen`` under ``key``, noting what its key field holds if that is something else."""
+    if key == seen.key:
+        return seen
+    held = "" if seen.key == derived_key(mapping.prefix, ids.organization_id, seen.sf_id) else seen.key
+    return replace(seen, key=key, miskeyed=held)
 
 
 @dataclass(slots=True)

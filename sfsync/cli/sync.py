@@ -266,14 +266,16 @@ def _cost(changes: Iterable[Change], mappings: Mappings) -> int:
 
 
 def _change(change: Change, mappings: Mappings) -> dict[str, Any]:
-    lines = mappings.by_object[change.object].fields
+    from sfsync.mirror.translate import line_of
+
+    mapping = mappings.by_object[change.object]
     return {
         "action": "create" if change.creates else "update",
         "object": change.object,
         "key": change.key,
         "sf_id": change.sf_id,
         "fields": {
-            name: {"api": lines[name].api, "before": change.before.get(name), "after": after}
+            name: {"api": line_of(mapping, name).api, "before": change.before.get(name), "after": after}
             for name, after in change.fields.items()
         },
     }

@@ -12,7 +12,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sfsync.mapping import MappedField, ObjectMapping
-from sfsync.mirror.translate import MISSING, Ids, Seen, Untranslatable, Wire, same, to_local, to_wire
+from sfsync.mirror.translate import (
+    KEY_FIELD,
+    MISSING,
+    Ids,
+    Seen,
+    Untranslatable,
+    Wire,
+    key_field_value,
+    same,
+    to_local,
+    to_wire,
+)
 from sfsync.records import Value, Values
 
 
@@ -117,11 +128,20 @@ def merge(
             agreed[name] = theirs
     if local is not None:
         changes = {n: v for n, v in changes.items() if n not in local or local[n] != v}
+    remote = {**(link.remote if link else {}), **seen.wire}
+    remote.pop(KEY_FIELD, None)
+    if seen.miskeyed is not None:
+        remote[KEY_FIELD] = seen.miskeyed or None
+        if link is None or link.remote.get(KEY_FIELD, MISSING) != remote[KEY_FIELD]:
+            right = key_field_value(mapping, seen.key, seen.sf_id, ids.organization_id)
+            edits.append(
+                HandEdit(mapping.object, seen.key, str(mapping.key), remote[KEY_FIELD], right, seen.modified_by)
+            )
     now_linked = Link(
         object=mapping.object,
         key=seen.key,
         sf_id=seen.sf_id,
-        remote={**(link.remote if link else {}), **seen.wire},
+        remote=remote,
         agreed=agreed,
         stamp=seen.stamp,
         deleted=seen.deleted,

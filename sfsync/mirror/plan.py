@@ -15,7 +15,16 @@ from typing import Any
 
 from sfsync.mapping import Mappings, ObjectMapping
 from sfsync.mirror.merge import Link
-from sfsync.mirror.translate import Ids, Untranslatable, Wire, same, to_wire
+from sfsync.mirror.translate import (
+    KEY_FIELD,
+    Ids,
+    Untranslatable,
+    Wire,
+    key_field_value,
+    line_of,
+    same,
+    to_wire,
+)
 from sfsync.records import Values
 
 
@@ -128,6 +137,8 @@ def plan(mappings: Mappings, records: Iterable[tuple[Link, Values]], ids: Ids) -
     deleted is left alone: nothing is resurrected without a person.
     """
     order = {mapping.object: index for index, mapping in enumerate(mappings)}
+    records = list(records)
+    carried = {str(link.remote[KEY_FIELD]) for link, _ in records if link.remote.get(KEY_FIELD)}
     changes: list[Change] = []
     refused: list[Unplannable] = []
     for link, local in records:
@@ -135,7 +146,7 @@ def plan(mappings: Mappings, records: Iterable[tuple[Link, Values]], ids: Ids) -
         if mapping is None or link.deleted or (link.sf_id is None and mapping.key is None):
             continue
         try:
-            change = _change(mapping, link, local, ids)
+            change = _change(mapping, link, local, ids, carried)
         except _CannotHold as bad:
             refused.append(Unplannable(link.object, link.key, bad.field, str(bad)))
             continue
@@ -151,7 +162,7 @@ class _CannotHold(Exception):
         self.field = name
 
 
-def _change(mapping: ObjectMapping, link: Link, local: Values, ids: Ids) -> Change | None:
+def _change(mapping: ObjectMapping, link: Link, local: Values, ids: Ids, carried: set[str]) -> Change | None:
     fields: dict[str, Wire] = {}
     before: dict[str, Wire] = {}
     parent = ""
@@ -170,8 +181,15 @@ def _change(mapping: ObjectMapping, link: Link, local: Values, ids: Ids) -> Chan
         if not same(line.type, ours, theirs):
             fields[name] = ours
             before[name] = theirs
+    if mapping.key and link.sf_id and KEY_FIELD in link.remote:
+        theirs = link.remote[KEY_FIELD]
+        right = key_field_value(mapping, link.key, link.sf_id, ids.organization_id)
+        if right in carried and right != theirs:
+            right = None  # another record carries it still: first both are emptied, then each gets its own
+        if right != theirs:
+            fields[KEY_FIELD], before[KEY_FIELD] = right, theirs
     if link.sf_id is None or fields:
-        shared = any(mapping.fields[name].owner == "shared" for name in fields)
+        shared = any(line_of(mapping, name).owner == "shared" for name in fields)
         seen_at = link.stamp if shared else None
         return Change(link.object, link.key, link.sf_id, fields, before, link.revision + 1, parent, seen_at)
     return None

@@ -28,6 +28,8 @@ MISSING: Any = object()
 """Stands for a value that nobody has seen yet, which is not the same as null."""
 
 BULK_NULL = "#N/A"
+KEY_FIELD = "@key"
+"""Name under which a record's key field stands beside the mapped fields, where it does not hold the record's key."""
 
 
 class Untranslatable(ValueError):
@@ -53,6 +55,8 @@ class Seen:
     revision: int = 0
     events: tuple[CaseEvent, ...] = ()
     modified_by: str = ""
+    miskeyed: str | None = None
+    """What its key field holds, if that is not what belongs there (a person edited it); empty text for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +287,30 @@ def wire_to_csv(wire: Wire) -> str:
 
 
 # --- whole records ----------------------------------------------------------------------------------
+
+
+def line_of(mapping: ObjectMapping, name: str) -> MappedField:
+    """Return a mapped field, or the record's key field for ``KEY_FIELD``: the service owns it."""
+    if name != KEY_FIELD:
+        return mapping.fields[name]
+    return MappedField(
+        name=KEY_FIELD,
+        api=str(mapping.key),
+        type=FieldType("text", length=255),
+        owner="service",
+        label="Key",
+        help="",
+        required=False,
+        history=False,
+        on_conflict="org",
+        formula=None,
+        default=None,
+    )
+
+
+def key_field_value(mapping: ObjectMapping, key: str, sf_id: str, organization_id: str) -> str | None:
+    """Return what a record's key field has to hold: its key, or nothing where the key is derived from the id."""
+    return None if key == derived_key(mapping.prefix, organization_id, sf_id) else key
 
 
 def selected(mapping: ObjectMapping) -> list[MappedField]:

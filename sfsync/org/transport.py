@@ -15,7 +15,7 @@ from typing import Any
 
 from sfsync.mapping import MappedField, Mappings, ObjectMapping
 from sfsync.mirror.plan import Change
-from sfsync.mirror.translate import BULK_NULL, Wire, wire_to_csv, wire_to_json
+from sfsync.mirror.translate import BULK_NULL, Wire, line_of, wire_to_csv, wire_to_json
 from sfsync.org.composite import Sub, pack
 from sfsync.org.schema import REVISION, ObjectSeen
 from sfsync.org.session import dump_json
@@ -98,7 +98,7 @@ def row_of(change: Change, mappings: Mappings, schema: Mapping[str, ObjectSeen])
         raise Unquotable(f"{change.object} has no key: it is created by people only")
     body: dict[str, Any] = {}
     for field_name, wire in change.fields.items():
-        line = mapping.fields[field_name]
+        line = line_of(mapping, field_name)
         api, value = _named(line, wire, mappings)
         body[api] = value
     seen = schema.get(change.object)
@@ -289,7 +289,7 @@ def csv_of(rows: Sequence[Row], mappings: Mappings) -> tuple[list[str], list[lis
     for row in rows:
         cells = {named_by: row.change.key if row.creates else str(row.change.sf_id)}
         for field_name, wire in row.change.fields.items():
-            line = row.mapping.fields[field_name]
+            line = line_of(row.mapping, field_name)
             api, value = _named(line, wire, mappings)
             if isinstance(value, dict):
                 ((key_field, key),) = value.items()

@@ -20,7 +20,7 @@ from sfsync.errors import StoreRefused, StoreUnavailable
 from sfsync.mapping import Mappings
 from sfsync.mirror.merge import Link, Merged
 from sfsync.mirror.plan import Outcome, Plan, Result, Unplannable
-from sfsync.mirror.translate import Bookmark, Ids, Page, Seen
+from sfsync.mirror.translate import KEY_FIELD, Bookmark, Ids, Page, Seen
 from sfsync.records import CaseEvent, Record, Values
 from sfsync.rules.evaluate import Evaluation, Facts
 from sfsync.store import local
@@ -468,9 +468,9 @@ class OrgRoom:
             ) in unknown:  # the parent's id is not known yet: the next read tells, until then it counts as unwritten
                 del sent[name]
             touched = self._examined.get((change.object, change.key), 0)
-            rows.append(
-                [change.object, change.key, one.sf_id, wire_json(sent), change.revision, 0 if unknown else touched]
-            )
+            emptied = KEY_FIELD in sent and sent[KEY_FIELD] is None  # its own key may have to follow
+            looked_at = 0 if unknown or emptied else touched
+            rows.append([change.object, change.key, one.sf_id, wire_json(sent), change.revision, looked_at])
         columns = {
             "object": "TEXT",
             "key": "TEXT",

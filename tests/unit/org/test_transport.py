@@ -48,7 +48,7 @@ def test_a_thousand_rows_fit_in_a_call(count: int, calls: int) -> None:
 
 
 def test_updates_of_several_types_share_a_collection() -> None:
-    changes = [Change(s, f"{s}:{n}", sf_id(i * 100 + n), {}) for i, s in enumerate(OBJECTS) for n in range(30)]
+    changes = [Change(s, f"{s}:{n}", sf_id(i * 100 + n), {}) for i, s in enumerate(OBJECTS) for n in range(25)]
     assert len(chunks_of(changes)) == 1
 
 
