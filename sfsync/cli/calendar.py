@@ -27,9 +27,7 @@ def show_days(client: str, year: int | None, as_json: bool) -> None:
         name = opened.client_called(client)
         opened.runtime.contract(name)
         published = opened.store.snapshots(name)
-    days = sorted(
-        (day, label) for of, found in published.items() if year in (None, of) for day, label in found.items()
-    )
+    days = sorted((day, label) for of, found in published.items() if year in (None, of) for day, label in found.items())
     show(as_json, {"client": name, "days": dict(days)}, ("Day", "Weekday", "Name"), [
         (day, f"{day:%a}", label) for day, label in days
     ])  # fmt: skip

@@ -122,6 +122,11 @@ class Logins:
         session.expires_at = now + session.seconds
         return session.user_id
 
+    def holder_of(self, token: str | None) -> str | None:
+        """Return the user id a session was opened for, whether or not it is still good; None when there is none."""
+        session = self.sessions.get(token or "")
+        return None if session is None else session.user_id
+
     def expire_all(self) -> int:
         """End every session, as an administrator can; return how many there were."""
         count = len(self.sessions)

@@ -15,7 +15,7 @@ from sfsync.localorg import soql
 from sfsync.localorg.bulk_jobs import Job, jobs_of
 from sfsync.localorg.bulk_rows import BatchRefused, write
 from sfsync.localorg.errors import ApiError
-from sfsync.localorg.face import NEWEST, OLDEST, Call, Response, Routes
+from sfsync.localorg.face import NEWEST, OLDEST, Call, Request, Response, Routes
 from sfsync.localorg.records import Options
 from sfsync.localorg.values import datetime_text
 
@@ -78,13 +78,12 @@ def _on(methods: str, path: str, summary: str) -> Callable[[Callable[[Call], Res
                 with call.org.running_as(call.actor):
                     return function(call)
             except Refusal as refusal:
-                return _refused(call, refusal)
+                return _refused(call.request, refusal)
             except BatchRefused as refusal:
                 code, _, message = str(refusal).partition(" : ")
-                return _refused(call, Refusal(code, message))
+                return _refused(call.request, Refusal(code, message))
             except ApiError as error:
-                code = "InvalidJob" if error.status == 404 else "ExceededQuota" if error.status == 403 else error.code
-                return _refused(call, Refusal(code, error.message))
+                return refused(call.request, error)
 
         routes.on(methods, _BASE + path, summary, session=False)(answered)
         return answered
@@ -106,9 +105,15 @@ def _enter(call: Call) -> None:
     call.org.spend(1)
 
 
-def _refused(call: Call, refusal: Refusal) -> Response:
+def refused(request: Request, error: ApiError) -> Response:
+    """Return the refusal of a request to this API in its own words."""
+    codes = {401: "InvalidSessionId", 403: "ExceededQuota", 404: "InvalidJob"}
+    return _refused(request, Refusal(codes.get(error.status, error.code), error.message))
+
+
+def _refused(request: Request, refusal: Refusal) -> Response:
     values = {"exceptionCode": refusal.code, "exceptionMessage": refusal.message}
-    json = _json_asked(call)
+    json = _json_asked(request)
     kind = formats.JSON if json else formats.XML
     return Response(refusal.status, formats.info("error", values, json=json), [("Content-Type", kind)])
 
@@ -119,7 +124,7 @@ def _refused(call: Call, refusal: Refusal) -> Response:
 @_on("POST", "", "create a Bulk API 1.0 job")
 def create(call: Call) -> Response:
     """Answer 201 with a new job in state Open."""
-    json = _json_asked(call)
+    json = _json_asked(call.request)
     described = formats.read_job(call.request.body, json=json)
     operation = next((o for o in OPERATIONS if o.lower() == str(described.get("operation")).lower()), None)
     if operation is None:
@@ -162,7 +167,7 @@ def show(call: Call) -> Response:
 def change(call: Call) -> Response:
     """Close or abort a job; batches that wait are not processed when it is aborted."""
     job = _job(call)
-    state = str(formats.read_job(call.request.body, json=_json_asked(call)).get("state"))
+    state = str(formats.read_job(call.request.body, json=_json_asked(call.request)).get("state"))
     if state not in ("Closed", "Aborted"):
         raise Refusal("InvalidJobState", f"A job can be Closed or Aborted, not {state}")
     if job.state != "Open" and not (job.state == "Closed" and state == "Aborted"):
@@ -340,12 +345,12 @@ def _cut(call: Call, job: ClassicJob, batch: Batch, ids: list[str]) -> None:
 # What several have
 
 
-def _json_asked(call: Call) -> bool:
+def _json_asked(request: Request) -> bool:
     """Whether a job is answered as JSON: what the request is in, else what it accepts, else what the job holds."""
-    content_type = (call.header("content-type") or "").lower()
+    content_type = request.headers.get("content-type", "").lower()
     if "json" in content_type:
         return True
-    return "xml" not in content_type and "json" in (call.header("accept") or "").lower()
+    return "xml" not in content_type and "json" in request.headers.get("accept", "").lower()
 
 
 def _job(call: Call) -> ClassicJob:
@@ -393,7 +398,7 @@ def _chunk_rows(call: Call, operation: str) -> int | None:
 
 
 def _job_answer(call: Call, job: ClassicJob, status: int = 200) -> Response:
-    json = _json_asked(call)
+    json = _json_asked(call.request)
     states = [batch.state for batch in job.batches.values()]
     batches = list(job.batches.values())
     values = {

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from sfsync.clock import seeded
 from sfsync.localorg import ids
-from sfsync.localorg.errors import ApiError
-from sfsync.localorg.face import Request, Response, error_response
+from sfsync.localorg.errors import ApiError, bad_session
+from sfsync.localorg.face import Request, Response
 from sfsync.localorg.journal import Entry
 
 if TYPE_CHECKING:
@@ -199,15 +199,16 @@ def strike(org: LocalOrg, request: Request, user_id: str | None, token: str | No
 
 
 def _answer(org: LocalOrg, rule: Rule, token: str | None) -> Response:
+    """The answer in place of the true one; a refusal is raised, since each API has its own shape for it."""
     match rule.kind:
         case "session":
             org.logins.sessions.pop(token or "", None)
-            return error_response(ApiError(401, "INVALID_SESSION_ID", "Session expired or invalid"))
+            raise bad_session()
         case "daily_limit":
-            return error_response(ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."))
+            raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
         case "concurrent_limit":
             message = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
-            return error_response(ApiError(403, "REQUEST_LIMIT_EXCEEDED", message))
+            raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", message)
         case "unavailable":
             text = _PAGE % (b"Server Unavailable", b"We are down for maintenance.")
             return Response(503, text, [("Content-Type", "text/html;charset=UTF-8")])
@@ -217,12 +218,12 @@ def _answer(org: LocalOrg, rule: Rule, token: str | None) -> Response:
         case "not_acceptable":
             return Response(406, b"", [])
         case "query_timeout":
-            return error_response(ApiError(400, "QUERY_TIMEOUT", "Your query request was running for too long."))
+            raise ApiError(400, "QUERY_TIMEOUT", "Your query request was running for too long.")
         case "server_error":
             message = (
                 "An unexpected error occurred. Please include this ErrorId if you contact support: 1234567890-12345"
             )
-            return error_response(ApiError(500, "UNKNOWN_EXCEPTION", message))
+            raise ApiError(500, "UNKNOWN_EXCEPTION", message)
         case "reset_before":
             return Response(500, b"", [], broken="reset")
         case _:

@@ -29,6 +29,7 @@ from sfsync.localorg.records import Change, Options, Records, SaveResult
 from sfsync.localorg.removal import Removal
 from sfsync.localorg.saving import PERSON, SEED, raise_first
 from sfsync.localorg.schema import PicklistValue, Schema, SchemaChange
+from sfsync.localorg.soql.functions import register
 from sfsync.localorg.standard import standard_schema
 from sfsync.localorg.storage import Held, Storage, quoted
 
@@ -211,6 +212,7 @@ class LocalOrg:
             sf_user=sf_user,
             **formula.sql_functions(),
         )
+        register(self.storage.db)
 
     def _zone(self) -> ZoneInfo:
         return self._current.zone if self._current is not None else ZoneInfo(self.zone)

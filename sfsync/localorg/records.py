@@ -133,11 +133,17 @@ class Records:
         """Return the ids of live rows by the value of ``key``; text is folded unless the field minds case."""
         found: dict[Any, list[str]] = {}
         column, table = quoted(key.name), quoted(object_name)
-        for some in chunks(list(values), MAX_VARIABLES):
-            marks = ",".join("?" * len(some))
-            sql = f'SELECT {column}, "Id" FROM {table} WHERE {column} IN ({marks}) AND "IsDeleted" = 0'
-            for value, record_id in self.org.storage.db.execute(sql, some):
-                found.setdefault(folded(key, value), []).append(record_id)
+        wanted = list(values)
+        # The database itself ignores the case of ASCII letters only; of others it is asked the slow way.
+        beyond = [v for v in wanted if isinstance(v, str) and not v.isascii() and folded(key, v) is not v]
+        for name, sought in ((column, wanted), (f"soql_fold({column})", [folded(key, v) for v in beyond])):
+            for some in chunks(sought, MAX_VARIABLES):
+                marks = ",".join("?" * len(some))
+                sql = f'SELECT {column}, "Id" FROM {table} WHERE {name} IN ({marks}) AND "IsDeleted" = 0'
+                for value, record_id in self.org.storage.db.execute(sql, some):
+                    known = found.setdefault(folded(key, value), [])
+                    if record_id not in known:
+                        known.append(record_id)
         return found
 
     # The steps

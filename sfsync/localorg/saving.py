@@ -88,6 +88,8 @@ class Plan:
                 self.template[each.name] = int(bool(each.default))
             elif each.default is not None:
                 self.template[each.name] = each.default
+            elif not each.default_formula:
+                self.template.update((each.name, v.value) for v in each.picklist if v.default and v.active)
         self.default_formulas = [
             (f.name, formula.rule_function(f.default_formula, org.schema, sobject), coercion(f, org.schema))
             for f in stored

@@ -7,13 +7,14 @@ read: HTTP 500, ``sf:CODE``, and the code again in the detail.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 from sfsync.localorg.access import Actor
 from sfsync.localorg.errors import ApiError, bad_session
-from sfsync.localorg.face import NEWEST, OLDEST, Call, Response, Routes
+from sfsync.localorg.face import NEWEST, OLDEST, Call, Request, Response, Routes
 from sfsync.localorg.metadata.operations import OPERATIONS as METADATA
 from sfsync.localorg.org import LocalOrg
 from sfsync.localorg.partner import LOGIN, PARTNER
@@ -25,6 +26,8 @@ routes = Routes()
 ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 METADATA_NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
 XML = "text/xml; charset=utf-8"
+FRONT = "/services/soap/"
+_SESSION = re.compile(rb"<(?:\w+:)?sessionId[^>]*>([^<]+)</")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,23 +123,33 @@ _KINDS = {
 def soap(call: Call) -> Response:
     """Answer one SOAP operation."""
     api = call.args["api"].lower()
-    family = FAMILIES.get(api)
     try:
-        if family is None:
-            family = FAMILIES["u"]
+        if api not in FAMILIES:
             raise Fault("FUNCTIONALITY_NOT_ENABLED", f"not modelled: the SOAP API {call.args['api']}")
-        body = _carried_out(call, api, family)
+        body = _carried_out(call, api, FAMILIES[api])
     except Fault as fault:
-        return _fault(family or FAMILIES["u"], fault)
+        return _fault(_family(call.request), fault)
     except ApiError as error:
-        code = "INVALID_SESSION_ID" if error.status == 401 else error.code
-        message = error.message
-        if code == "INVALID_SESSION_ID":
-            message = (
-                "Invalid Session ID found in SessionHeader: Illegal Session. Session not found, missing session key"
-            )
-        return _fault(family or FAMILIES["u"], Fault(code, message))
+        return refused(call.request, error)
     return Response(200, body, [("Content-Type", XML)])
+
+
+def refused(request: Request, error: ApiError) -> Response:
+    """Return the fault that a refusal is on this face."""
+    if error.code != "INVALID_SESSION_ID" and error.status != 401:
+        return _fault(_family(request), Fault(error.code, error.message))
+    message = "Invalid Session ID found in SessionHeader: Illegal Session. Session not found, missing session key"
+    return _fault(_family(request), Fault("INVALID_SESSION_ID", message))
+
+
+def session_in(request: Request) -> str | None:
+    """Return the session that the envelope of a request to this face carries, before anybody has read it."""
+    found = _SESSION.search(request.body) if request.path.lower().startswith(FRONT) else None
+    return None if found is None else found[1].decode("utf-8", "replace").strip()
+
+
+def _family(request: Request) -> Family:
+    return FAMILIES.get(request.path.lower().removeprefix(FRONT)[:1], FAMILIES["u"])
 
 
 @routes.on(
@@ -236,4 +249,4 @@ def _fault(family: Family, fault: Fault) -> Response:
     return Response(500, body.encode(), [("Content-Type", XML)])
 
 
-__all__ = ["FAMILIES", "Family", "Fault", "SoapCall", "routes", "soap"]
+__all__ = ["FAMILIES", "Family", "Fault", "SoapCall", "refused", "routes", "session_in", "soap"]

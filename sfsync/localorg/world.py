@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
+from sfsync.localorg import bulk1, soap
 from sfsync.localorg.access import Actor
 from sfsync.localorg.auth import claimed
 from sfsync.localorg.errors import ApiError, OAuthError, not_modelled
@@ -138,7 +139,7 @@ class World:
         """Answer a request; never raises."""
         # Salesforce's own command line writes two slashes behind the host.
         request.path = "/" + request.path.lstrip("/")
-        token = bearer(request)
+        token = bearer(request) or soap.session_in(request)
         org = self.org_for(request, token)
         with org.lock:
             org.settle_due()
@@ -155,18 +156,13 @@ class World:
             try:
                 response = self._answer(org, request, token, entry)
             except ApiError as error:
-                response = error_response(error)
+                response = refused(request, error)
             except OAuthError as refusal:
                 response = oauth_error(refusal)
             except Exception:
                 log.exception("an answer failed: %s %s", request.method, path)
-                response = error_response(
-                    ApiError(
-                        500,
-                        "UNKNOWN_EXCEPTION",
-                        "An unexpected error occurred. Please include this ErrorId if you contact support: 1",
-                    )
-                )
+                message = "An unexpected error occurred. Please include this ErrorId if you contact support: 1"
+                response = refused(request, ApiError(500, "UNKNOWN_EXCEPTION", message))
             entry.status = response.status
             finish(org, request, response, counted=is_api)
             if request.method == "HEAD":
@@ -193,6 +189,8 @@ class World:
             user_id = org.logins.user_of(token)
             call.user = org.actor(user_id)
             entry.user_id = user_id
+        else:
+            entry.user_id = org.logins.holder_of(token)
         fault = strike(org, request, entry.user_id, token, entry)
         if fault is not None and fault.answer is not None:
             return fault.answer
@@ -243,6 +241,16 @@ class World:
             return route.function(call)
         except ApiError as error:
             return error_response(error)
+
+
+def refused(request: Request, error: ApiError) -> Response:
+    """Return a refusal in the shape of the API that was asked."""
+    path = request.path.lower()
+    if path.startswith(soap.FRONT):
+        return soap.refused(request, error)
+    if path.startswith("/services/async/"):
+        return bulk1.refused(request, error)
+    return error_response(error)
 
 
 def bearer(request: Request) -> str | None:

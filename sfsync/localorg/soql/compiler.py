@@ -324,6 +324,9 @@ class _Select:
             if self.query.grouping is not None and found.sql not in self.grouped:
                 raise malformed(self.text, what.at, f"Ordered field must be grouped or aggregated: {what}")
             sql = field_term(found.sql, found.field, what).sql
+            indexed = found.field.unique or found.field.external_id  # and paged through by key: the index decides
+            if found.field.is_text and not found.field.case_sensitive and not indexed:
+                sql = f"soql_sorted({sql})"
             if found.owner is not self.scope.base and not _always_there(found.owner):
                 nulls_last = None  # not honoured on a relationship that may be null
         elif is_aggregate(what):

@@ -241,7 +241,8 @@ class Conditions:
 
     def _has(self, left: Term, value: str) -> str:
         escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        return f"(';' || {left.sql} || ';') LIKE {self.bind(f'%;{escaped};%')} ESCAPE '\\'"
+        sql = left.sql if value.isascii() else f"soql_fold({left.sql})"
+        return f"(';' || {sql} || ';') LIKE {self.bind(f'%;{escaped.lower()};%')} ESCAPE '\\'"
 
     def _in_select(self, item: InSelect, under_or: bool) -> str:
         if under_or:

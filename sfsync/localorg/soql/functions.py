@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from unicodedata import combining, normalize
 from zoneinfo import ZoneInfo
 
 from sfsync.localorg.schema import Field
@@ -90,11 +91,22 @@ def label_sql(operand: str, one: Field, parameters: Parameters) -> str:
 def register(connection: sqlite3.Connection) -> None:
     """Give ``connection`` the functions that compiled statements call."""
     connection.create_function("soql_fold", 1, _fold, deterministic=True)
+    connection.create_function("soql_sorted", 1, _sorted, deterministic=True)
     connection.create_function("soql_local", 2, _local_seconds, deterministic=True)
 
 
 def _fold(text: object) -> str | None:
     return text.lower() if isinstance(text, str) else None
+
+
+def _sorted(text: object) -> str | None:
+    """The text by which another is sorted: letters without case, and those with a mark beside those without."""
+    if not isinstance(text, str):
+        return None
+    if text.isascii():
+        return text.lower()
+    plain = "".join(c for c in normalize("NFKD", text.casefold()) if not combining(c))
+    return f"{plain}\0{text.lower()}"
 
 
 @lru_cache(maxsize=64)

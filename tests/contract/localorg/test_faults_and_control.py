@@ -39,6 +39,27 @@ def test_an_answer_can_be_replaced_by_a_refusal(client: Client, kind: str, statu
     assert client.ask("GET", "limits").status == (401 if kind == "session" else 200)
 
 
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [("session", "INVALID_SESSION_ID"), ("daily_limit", "REQUEST_LIMIT_EXCEEDED"), ("query_timeout", "QUERY_TIMEOUT")],
+)
+def test_a_refusal_has_the_shape_of_the_api_that_was_asked(client: Client, kind: str, code: str) -> None:
+    session = f"<sf:SessionHeader xmlns:sf='urn:x'><sf:sessionId>{client.token}</sf:sessionId></sf:SessionHeader>"
+    envelope = f"<Envelope><Header>{session}</Header><Body><getServerTimestamp/></Body></Envelope>".encode()
+    plan(client, {"kind": kind, "times": 1, "user": client.org.admin_id})
+    answer = client.ask("POST", "/services/Soap/u/61.0", envelope, Content_Type="text/xml", Authorization="")
+    assert answer.status == 500
+    assert f"<faultcode>sf:{code}</faultcode>".encode() in answer.body
+    ended = client.ask("POST", "/services/Soap/u/61.0", envelope, Content_Type="text/xml", Authorization="")
+    assert ended.status == (500 if kind == "session" else 200)
+    assert client.ask("PUT", "/services/Soap/u/61.0").body.startswith(b"<?xml")
+    other = Client()
+    plan(other, {"kind": kind, "times": 1})
+    of_jobs = other.ask("GET", "/services/async/61.0/job/750000000000000AAA", X_SFDC_Session=other.token)
+    assert of_jobs.status == 400
+    assert of_jobs.json().keys() == {"exceptionCode", "exceptionMessage"}
+
+
 @pytest.mark.parametrize(("kind", "status"), [("unavailable", 503), ("maintenance", 420), ("not_acceptable", 406)])
 def test_the_edge_answers_without_json(client: Client, kind: str, status: int) -> None:
     plan(client, {"kind": kind})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -531,3 +532,18 @@ def test_a_record_type_brings_its_field(client: Client) -> None:
     ] == ("Maintenance")
     described = client.ask("GET", "sobjects/Case/describe").json()["recordTypeInfos"]
     assert [t["developerName"] for t in described] == ["Maintenance", "Master"]
+
+
+def test_a_key_is_the_same_whatever_the_case_of_its_letters(client: Client) -> None:
+    made = client.made("Pack__c", Key__c="Ñu-é")
+    answer = client.ask("PATCH", f"sobjects/Pack__c/Key__c/{quote('ñU-É')}", {"Hours__c": 3})
+    assert (answer.status, answer.json()["id"]) == (200, made)
+    assert client.refusal("POST", "sobjects/Pack__c", {"Key__c": "ÑU-É"}) == (400, "DUPLICATE_VALUE")
+
+
+def test_the_default_of_a_picklist_is_what_a_record_without_a_value_gets(client: Client) -> None:
+    names = "Kind__c"
+    for record_id, kind in ((client.made("Pack__c"), "Starter"), (client.made("Pack__c", Kind__c=None), None)):
+        assert client.ask("GET", f"sobjects/Pack__c/{record_id}?fields={names}").json()["Kind__c"] == kind
+    (kind,) = {client.org.get("Pack__c", i)["Kind__c"] for i in client.org.seed_rows("Pack__c", [{}])}  # type: ignore[index]
+    assert kind == "Starter"

@@ -514,3 +514,24 @@ def test_a_formula_reads_fields_its_user_may_not(world: World) -> None:
     seen = world.schema.restricted({"Pack__c": fields})
     found = world.ask("SELECT Double__c FROM Pack__c WHERE Name = 'P1'", schema=seen)
     assert found[0]["Double__c"] == 21.0
+
+
+# Letters beyond ASCII
+
+
+def test_letters_beyond_ascii_are_compared_without_case() -> None:
+    made = World()
+    for name in ("ÑANDÚ", "ñandú", "nandu", "Éa"):
+        made.add("Account", Name=name)
+        made.add("Pack__c", Name=name, Tags__c=f"Red;{name}")
+    for condition in ("Name = 'Ñandú'", "Name LIKE 'ñAN%'", "Name IN ('ÑANDú', 'x')", "NOT Name != 'ÑANDÚ'"):
+        assert len(made.names(condition)) == 2, condition
+    assert len(made.names("Tags__c INCLUDES ('ÑandÚ')")) == 2
+
+
+def test_letters_with_a_mark_are_sorted_beside_those_without() -> None:
+    made = World()
+    for name in ("zoo", "Éa", "eb", "Ea", "ñu", "Nz", "o"):
+        made.add("Account", Name=name)
+    found = made.ask("SELECT Name FROM Account ORDER BY Name")
+    assert [each["Name"] for each in found] == ["Ea", "Éa", "eb", "ñu", "Nz", "o", "zoo"]
