@@ -234,6 +234,7 @@ class History:
             act(self, draw, step)
             if self.trace is not None:
                 self.trace.add(f"{step} {act.__name__} {self.now} {len(self.postings)} {len(self.milestones)}")
+                self.trace.add(f"  {self.records} {self.account} {self.postings[-3:]}")
         self.record(self.say())
         rest = self.say(everything=True)
         if news := self._news(rest):

@@ -154,9 +154,20 @@ class History(People):
             equal(self.place, name)
             books(self.place, name)
             self._decisions_stand(name)
+            if self.trace is not None:
+                self._told(name, self.trace)
         self._nothing_crossed()
         if not self.beyond and chance(self.seed, "rest").random() < 0.1:
             self._rebuild(self.names[0])
+
+    def _told(self, name: str, trace: Trace) -> None:
+        """Everything that the org shows, and what the store remembers of it."""
+        for sobject, records in shown(self.place, name).items():
+            for seen in records:
+                trace.add(f"  {sobject} {seen.sf_id} {seen.stamp} {seen.deleted} {sorted(seen.wire.items())}")
+        for what in ("link", "posting", "milestone", "conflict"):
+            rows = self.place.ask(f"SELECT (to_jsonb(t) - 'seq')::text FROM \"{what}\" t WHERE client = %s", name)
+            trace.add(f"  {what} {sorted(rows)}")  # a sequence of the database counts through all histories
 
     def _quiet(self, name: str) -> None:
         """Run until nothing is left but what time brings; then a run at the same instant does nothing at all."""

@@ -112,6 +112,16 @@ class History:
         act(self, client, draw, step)
         if self.trace is not None:
             self.trace.add(f"{step} {act.__name__} {client.name} {self.clock.now} {client.store.version}")
+            self._told(client, self.trace)
+
+    @staticmethod
+    def _told(client: Client, trace: Trace) -> None:
+        """Everything that the client's org and store hold, in the order in which they hold it."""
+        for row in client.org.rows.values():
+            trace.add(f"  {row.id} {row.external} {row.stamp} {row.revision} {row.deleted} {row.fields}")
+        for (name, key), local in client.store.rows.items():
+            trace.add(f"  {name} {key} {local.version} {local.deleted} {local.values}")
+        trace.add(f"  {client.store.postings[-3:]} {client.store.notices} {list(client.store.conflicts)[-3:]}")
 
     def _row(self, client: Client, draw: Random, name: str | None = None) -> OrgRow | None:
         rows = [r for r in client.org.rows.values() if name is None or r.object == name]
@@ -323,6 +333,8 @@ class History:
             pages = sum(1 + len(client.org.rows) // client.org.page for _ in MAPPINGS)
             if report.calls > MOST_CALLS + pages:
                 raise Broken("calls stay within the bound", f"{report.calls}")
+            if self.trace is not None:
+                self._told(client, self.trace)
 
     def _at_rest(self, client: Client) -> None:
         org, store = client.org, client.store
