@@ -64,13 +64,25 @@ def say(text: str) -> None:
 def span(text: str) -> range:
     """Return the seeds of ``200`` (the first two hundred) or ``17..20``."""
     first, dots, last = text.partition("..")
-    return range(int(first), int(last) + 1) if dots else range(int(first))
+    if first.isdecimal() and (last.isdecimal() if dots else not last):
+        seeds = range(int(first), int(last) + 1) if dots else range(int(first))
+        if seeds:
+            return seeds
+    raise argparse.ArgumentTypeError(f"{text!r} names no seed; write 200 for the first two hundred, or 17..20")
+
+
+def steps(text: str) -> list[int]:
+    """Return the steps of ``3,7,9``."""
+    if not all(word.isdecimal() for word in text.split(",")):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of steps; write 3,7,9 as a failure prints them")
+    return [int(word) for word in text.split(",")]
 
 
 def live(lay: Layer, seeds: range, stop_at: int) -> int:
     """Live the histories of ``seeds``; return how many broke a promise."""
-    began, cpu, bad = time.monotonic(), time.process_time(), 0
+    began, cpu, bad, count = time.monotonic(), time.process_time(), 0, 0
     for seed in seeds:
+        count += 1
         promise = outcome(lay, seed)
         if promise is None:
             continue
@@ -82,13 +94,11 @@ def live(lay: Layer, seeds: range, stop_at: int) -> int:
         except Exception as again:
             detail = str(again)
         say(f"{lay.name} seed {seed}: {detail}")
-        steps = ",".join(map(str, kept))
-        again = f"python -m tests.simulation {lay.name} --seeds {seed}..{seed} --steps {steps}"
+        again = f"python -m tests.simulation {lay.name} --seeds {seed}..{seed} --steps {','.join(map(str, kept))}"
         say(f"  again, in {len(kept)} steps: {again}")
         if bad >= stop_at:
             break
     wall, used = time.monotonic() - began, time.process_time() - cpu
-    count = len(seeds)
     say(
         f"{lay.name}: {count} histories, {bad} broke a promise; {wall:.1f} s, "
         f"{count / max(wall, 1e-9):.0f} a second, {count / max(used, 1e-9):.0f} a second of one core"
@@ -96,12 +106,13 @@ def live(lay: Layer, seeds: range, stop_at: int) -> int:
     return bad
 
 
-def replay(lay: Layer, seed: int, steps: list[int] | None) -> int:
-    """Live one history and show its trace."""
+def replay(lay: Layer, seed: int, kept: list[int] | None) -> int:
+    """Live one history and show its steps."""
     trace = Trace()
-    promise = outcome(lay, seed, steps, trace)
+    promise = outcome(lay, seed, kept, trace)
     for line in trace.lines:
-        say(f"  {line}")
+        if not line.startswith(" "):  # what everybody held after a step is only for the digest
+            say(f"  {line}")
     say(f"{lay.name} seed {seed}: {promise or 'every promise held'}; trace {trace.digest}")
     return promise is not None
 
@@ -109,18 +120,25 @@ def replay(lay: Layer, seed: int, steps: list[int] | None) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("layers", nargs="*", help=f"which layers: {', '.join(LAYERS)} (default: all that exist)")
+    parser.add_argument("layers", nargs="*", help=f"which layers: {', '.join(LAYERS)} (default: all)")
     parser.add_argument("--seeds", type=span, default=range(200), help="how many, or first..last")
-    parser.add_argument("--steps", help="keep only these steps, as a failure prints them")
+    parser.add_argument("--steps", type=steps, help="keep only these steps, as a failure prints them")
     parser.add_argument("--stop-at", type=int, default=3, help="stop after so many failures")
     given = parser.parse_args(arguments)
+    unknown = [name for name in given.layers if name not in LAYERS]
+    if unknown:
+        parser.error(f"there is no layer {unknown[0]!r}; there are {', '.join(LAYERS)}")
+    if given.steps and (len(given.seeds) != 1 or len(given.layers) != 1):
+        parser.error("--steps are those of one history: name one layer and one seed, such as line --seeds 17..17")
     bad = 0
-    for name in given.layers or ["merge", "line", "rules", "full"]:
+    for name in given.layers or LAYERS:
         lay = layer(name)
         try:
             if len(given.seeds) == 1:
-                steps = [int(s) for s in given.steps.split(",")] if given.steps else None
-                bad += replay(lay, given.seeds[0], steps)
+                strange = sorted(set(given.steps or ()) - set(lay.steps(given.seeds[0])))
+                if strange:
+                    parser.error(f"seed {given.seeds[0]} of {name} has no step {strange[0]}")
+                bad += replay(lay, given.seeds[0], given.steps)
             else:
                 bad += live(lay, given.seeds, given.stop_at)
         finally:

@@ -133,6 +133,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=1, help="only each n-th side effect")
     parser.add_argument("--pairs", action="store_true", help="die at i, then the next run at j, for every i and j")
     given = parser.parse_args(arguments)
+    unknown = [name for name in given.scenes if name not in SCENES]
+    if unknown:
+        parser.error(f"there is no scene {unknown[0]!r}; there are {', '.join(SCENES)}")
     place = full.place()
     failed = 0
     for name in given.scenes or SCENES:

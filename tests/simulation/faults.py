@@ -397,6 +397,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="which faults (default: all)")
     parser.add_argument("--seeds", type=int, default=2_000, help="how many seeds to try for each")
     given = parser.parse_args(arguments)
+    unknown = [name for name in given.names if name not in FAULTS]
+    if unknown:
+        parser.error(f"there is no planted fault {unknown[0]!r}; there are {', '.join(FAULTS)}")
     missed, began = 0, time.monotonic()
     for name in given.names or FAULTS:
         found = hunt(FAULTS[name], range(given.seeds))

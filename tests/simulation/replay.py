@@ -61,10 +61,13 @@ def differing(name: str, seeds: range) -> tuple[list[str], str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return 1 if a history went two ways."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.replay", description=__doc__)
-    parser.add_argument("layers", nargs="*", choices=[[], *LAYERS], help=f"default: {', '.join(LAYERS)}")
+    parser.add_argument("layers", nargs="*", help=f"which layers: {', '.join(LAYERS)} (default: all)")
     parser.add_argument("--seeds", type=int, default=500, help="how many seeds of each layer (default: 500)")
     parser.add_argument("--lives", type=int, nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
+    unknown = [name for name in given.layers if name not in LAYERS]
+    if unknown:
+        parser.error(f"there is no layer {unknown[0]!r}; there are {', '.join(LAYERS)}")
     if given.lives:
         sys.stdout.write("\n".join(lived(given.layers[0], range(*given.lives))) + "\n")
         return 0
