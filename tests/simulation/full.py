@@ -22,7 +22,7 @@ from sfsync.records import Posting, TimeEntry
 from sfsync.runtime import Runtime
 from sfsync.sync import Report
 from tests.simulation.ground import Broken, Killed, Trace, Worker, chance
-from tests.simulation.people import People
+from tests.simulation.people import People, allow, show
 from tests.simulation.place import Place
 
 QUIET_RUNS = 3
@@ -145,10 +145,8 @@ class History(People):
             org.faults = Faults()
             for held in list(org.storage.held.values()):
                 org.commit_held(held)
-            self._undo_rule(name)
-            self._show(name)
-            for one in self.place.runtime.store.quarantined(name):
-                self.place.runtime.store.retry(name, name, one["object"], one["key"])
+            allow(self.place, name)
+            show(self.place, name)
             self.place.forget_lease(name)
             self._quiet(name)
             equal(self.place, name)

@@ -14,9 +14,9 @@ from typing import Any
 from sfsync.localorg.errors import ApiError
 from sfsync.localorg.faults import KINDS, Faults
 from sfsync.localorg.schema import PicklistValue, SchemaChange, ValidationRule, custom_field
-from sfsync.records import PostingKind
+from sfsync.records import Adjustment
 from sfsync.rules.evaluate import Evaluation
-from sfsync.rules.postings import act as posted
+from sfsync.rules.postings import posting_of
 from tests.e2e.stage import CLIENT, CONSULTANT
 from tests.simulation.place import Place
 
@@ -131,18 +131,12 @@ class People:
             org.update("User", org.integration_id, {"TimeZoneSidKey": draw.choice(ZONES)})
 
     def refund(self, name: str, draw: Random, step: int) -> None:
-        """The consultancy pays back, gives or moves minutes by hand."""
-        store = self.place.runtime.store
-        left = {pack: minutes for pack, minutes in store.balances(name).items() if minutes >= 60}
-        if not left:
-            return
-        pack = draw.choice(sorted(left))
-        kind = draw.choice((PostingKind.REFUND, PostingKind.ADJUSTMENT))
-        minutes = {pack: -60 if kind is PostingKind.REFUND else 30}
-        now = self.place.clock.now()
-        said = posted(f"{name}-{step}", kind, minutes, on=self.place.today(), now=now, reason="agreed by telephone")
-        mappings = self.place.runtime.client(name).mappings
-        store.amend(name, mappings, Evaluation(postings=said), now)
+        """The consultancy pays back, or gives, minutes by hand."""
+        left = self.place.runtime.store.balances(name)
+        free = sorted(pack for pack, minutes in left.items() if minutes >= 60)
+        if free:
+            kind, minutes = draw.choice((("Refund", -60), ("Adjustment", 30), ("Adjustment", -15)))
+            act_by_hand(self.place, name, draw.choice(free), kind, minutes, f"{name}-{step}")
 
     def slow(self, name: str, draw: Random, step: int) -> None:
         """Somebody's transaction stays open for a while."""
@@ -196,7 +190,7 @@ class People:
 
     def zone(self, name: str, draw: Random, step: int) -> None:
         """The client moves: its contract has another zone from now on."""
-        self.place.zone(name, draw.choice(ZONES))
+        self.place.terms(name, time_zone=draw.choice(ZONES))
         self.beyond = True
 
     def deploy(self, name: str, draw: Random, step: int) -> None:
@@ -213,34 +207,62 @@ class People:
             grown = replace(origin, picklist=(*origin.picklist, PicklistValue(f"Word {step}")))
             org.schema_change(SchemaChange(fields=[("Case", grown)]))
         else:
-            service = org.actor(org.integration_id).username
-            formula = f'AND($User.Username = "{service}", ISPICKVAL(Status, "Working"))'
-            rule = ValidationRule("Closed_Shop", formula, "Nobody touches what is being worked on")
-            org.schema_change(SchemaChange(rules=[("Case", rule)]))
-
-    def _undo_rule(self, name: str) -> None:
-        org = self.place.orgs[name]
-        if any(rule.name == "Closed_Shop" for rule in org.schema["Case"].rules):
-            org.schema_change(SchemaChange(removed_rules=[("Case", "Closed_Shop")]))
+            refuse(self.place, name)
 
     def drift(self, name: str, draw: Random, step: int) -> None:
         """A field is hidden from the service, or shown again."""
         org = self.place.orgs[name]
         (shown,) = org.storage.rows('SELECT count(*) FROM "FieldPermissions" WHERE "Field" = \'Case.SLA_Status__c\'')[0]
         if shown:
-            self._hide(name)
+            hide(self.place, name)
         else:
-            self._show(name)
+            show(self.place, name)
 
-    def _hide(self, name: str) -> None:
-        org = self.place.orgs[name]
-        org.storage.db.execute(_RENAME, ("-SLA", "Case.SLA_Status__c"))
-        org.schema_changed_at = org.now_seconds()
-        org.access_changed()
 
-    def _show(self, name: str) -> None:
-        org = self.place.orgs[name]
-        org.storage.db.execute(_RENAME, ("Case.SLA_Status__c", "-SLA"))
-        org.schema_changed_at = org.now_seconds()
-        org.access_changed()
-        self.place.runtime.store.resume(name, name)
+def hide(place: Place, name: str) -> None:
+    """Hide a field from the service's user."""
+    org = place.orgs[name]
+    org.storage.db.execute(_RENAME, ("-SLA", "Case.SLA_Status__c"))
+    org.schema_changed_at = org.now_seconds()
+    org.access_changed()
+
+
+def show(place: Place, name: str) -> None:
+    """Show the field again, and let the org go on."""
+    org = place.orgs[name]
+    org.storage.db.execute(_RENAME, ("Case.SLA_Status__c", "-SLA"))
+    org.schema_changed_at = org.now_seconds()
+    org.access_changed()
+    place.runtime.store.resume(name, name)
+
+
+def refuse(place: Place, name: str) -> None:
+    """Deploy a rule that refuses what the service writes to cases that are being worked on."""
+    org = place.orgs[name]
+    service = org.actor(org.integration_id).username
+    formula = f'AND($User.Username = "{service}", ISPICKVAL(Status, "Working"))'
+    rule = ValidationRule("Closed_Shop", formula, "Nobody touches what is being worked on")
+    org.schema_change(SchemaChange(rules=[("Case", rule)]))
+
+
+def allow(place: Place, name: str) -> None:
+    """Take that rule away, and let what it refused out of quarantine."""
+    org = place.orgs[name]
+    if any(rule.name == "Closed_Shop" for rule in org.schema["Case"].rules):
+        org.schema_change(SchemaChange(removed_rules=[("Case", "Closed_Shop")]))
+    for one in place.runtime.store.quarantined(name):
+        place.runtime.store.retry(name, name, one["object"], one["key"])
+
+
+def act_by_hand(place: Place, name: str, pack: str, kind: str, minutes: int, reference: str) -> None:
+    """Book minutes that a person gave or took, with the record that the org is to hold of it."""
+    now = place.clock.now()
+    act = Adjustment(
+        key=f"pa:{reference}", pack=pack, kind=kind, minutes=minutes, effective_on=place.today(),
+        booked_at=now.replace(microsecond=0), reference=reference, reason="agreed by telephone",
+    )  # fmt: skip
+    posting = posting_of(act)
+    assert posting is not None
+    place.runtime.store.amend(
+        name, place.runtime.client(name).mappings, Evaluation(created=[act], postings=[posting]), now
+    )

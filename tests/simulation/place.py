@@ -184,6 +184,12 @@ class Place(Stage):
         super().__init__(Path(self._folder.name), url, "acme", "zeta")
         self.runtime.store._database.engine.pool._pre_ping = False  # the server is ours; it is never away
         self._clean = self._emptying()
+        self._tables: list[tuple[str, str]] = self._owner.execute(
+            "SELECT quote_ident(table_name), string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position) "
+            "FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name) "
+            "WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND is_generated = 'NEVER' "
+            "AND table_name <> 'alembic_version' GROUP BY table_name ORDER BY table_name"
+        ).fetchall()
         self.deploy()
         self.skewed: dict[str, OrgClock] = {}
         for name, org in self.orgs.items():
@@ -237,15 +243,39 @@ class Place(Stage):
         for name, org in self.orgs.items():
             self.runtime.store.pin(name, name, org.org_id)
 
+    def remember(self) -> Callable[[], None]:
+        """Return a way back to this moment: what orgs and store hold, and the clock. Nothing may be half done."""
+        now, elapsed = self.clock.now(), self.clock._elapsed
+        clients = dict(self.runtime._clients)
+        orgs = {name: _Snapshot(org) for name, org in self.orgs.items()}
+        self._owner.execute("DROP SCHEMA IF EXISTS kept CASCADE; CREATE SCHEMA kept")
+        back = []
+        for table, columns in self._tables:
+            self._owner.execute(f"CREATE TABLE kept.{table} AS SELECT {columns} FROM public.{table}".encode())
+            back.append(
+                f"DELETE FROM public.{table}; INSERT INTO public.{table} ({columns}) OVERRIDING SYSTEM VALUE "
+                f"SELECT {columns} FROM kept.{table}"
+            )
+        again = f"BEGIN; SET LOCAL session_replication_role = replica; {'; '.join(back)}; COMMIT".encode()
+
+        def recall() -> None:
+            self.clock.set(now)
+            self.clock._elapsed = elapsed
+            self.runtime._clients.update(clients)
+            for name, org in self.orgs.items():
+                orgs[name].restore(org, f"{name}/again")
+            self._owner.execute(again)
+
+        return recall
+
     def wipe(self) -> None:
         """Lose everything the store remembers."""
         self._owner.execute(self._clean)
 
-    def zone(self, name: str, zone: str) -> None:
-        """Let a client's contract be in another zone."""
+    def terms(self, name: str, **changes: Any) -> None:
+        """Let a client's contract say something else from now on."""
         client = self.runtime.client(name)
-        terms = client.terms.model_copy(update={"time_zone": zone})
-        self.runtime._clients[name] = replace(client, terms=terms)
+        self.runtime._clients[name] = replace(client, terms=client.terms.model_copy(update=changes))
 
     def forget_lease(self, org: str) -> None:
         """Let the lease of an org run out, as it does a minute after its holder died."""

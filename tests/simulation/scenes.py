@@ -7,9 +7,13 @@ follows is the one that dies.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
+from sfsync.errors import SchemaDrift
 from tests.e2e.stage import CLIENT, CONSULTANT
+from tests.simulation.ground import Killed
+from tests.simulation.people import act_by_hand, allow, hide, refuse, show
 from tests.simulation.place import Place
 
 ENTRY, ESTIMATE, PACK = "Time_Entry__c", "Maintenance_Estimate__c", "Maintenance_Pack__c"
@@ -200,6 +204,109 @@ def week_is_revised(place: Place) -> None:
     place.later(days=1)
 
 
+def cases_are_merged(place: Place) -> None:
+    """What hung on one case hangs on another."""
+    case, _, _ = _work(place)
+    other = place.case("acme", Subject="the same again")
+    _rest(place)
+    place.orgs["acme"].merge("Case", other, [case])
+
+
+def decision_meets_expiry(place: Place) -> None:
+    """A conflict: the estimate expired here, the run died before the org heard of it, and the client approved."""
+    place.buy("flexi", 5, org="acme")
+    estimate = place.estimate(place.case("acme"), 240, "acme", Valid_Until__c=place.today().isoformat())
+    _rest(place)
+    place.later(days=2)
+    calls: list[str] = []
+
+    def die_writing(name: str) -> None:
+        calls.append(name)
+        if name == "send POST composite" and calls.count(name) == 2:
+            raise Killed
+
+    with suppress(Killed):
+        place.worker(die_writing).sync("acme")
+    place.approve(estimate, "acme")
+    place.forget_lease("acme")
+
+
+def pack_expires(place: Place) -> None:
+    """Time alone takes what was not used."""
+    place.buy("starter", 1, on=place.today() - timedelta(days=85), org="acme")
+    place.log(place.case("acme"), 60, org="acme")
+    _rest(place)
+    place.later(days=10)
+
+
+def extension_is_asked_for(place: Place) -> None:
+    """The client ticks a box, and the last day moves."""
+    _work(place)
+    _rest(place)
+    [(pack,)] = place.orgs["acme"].storage.rows(f'SELECT "Id" FROM "{PACK}"')
+    place.orgs["acme"].update(PACK, pack, {"Extension_Requested__c": True}, user=CLIENT.format("acme"))
+
+
+def minutes_are_paid_back(place: Place) -> None:
+    """A person's act: the ledger and a record of it."""
+    _work(place)
+    _rest(place)
+    act_by_hand(place, "acme", "pk:1", "Refund", -480, "CN-1")
+
+
+def estimate_is_superseded(place: Place) -> None:
+    """A newer version takes the place of one that waits."""
+    place.buy("flexi", 5, org="acme")
+    case = place.case("acme")
+    place.estimate(case, 240, "acme")
+    _rest(place)
+    place.estimate(case, 300, "acme", Version__c=2)
+
+
+def plan_is_changed(place: Place) -> None:
+    """Another support plan: every clock has another target."""
+    place.case("acme", Maint_Priority__c="P1")
+    place.case("acme", Maint_Priority__c="P3")
+    _rest(place)
+    place.terms("acme", sla_plan="platinum")
+    place.runtime.store.evaluate_again("acme")
+
+
+def quarantine_is_released(place: Place) -> None:
+    """The org refused a record; the rule is gone, and a person says: again."""
+    case, _, _ = _work(place)
+    _rest(place)
+    refuse(place, "acme")
+    place.orgs["acme"].update("Case", case, {"Status": "Working"}, user=CONSULTANT.format("acme"))
+    place.log(case, 45, org="acme")
+    _rest(place)
+    assert place.runtime.store.quarantined("acme"), "the org refused nothing"
+    allow(place, "acme")
+
+
+def schema_comes_back(place: Place) -> None:
+    """A field was hidden, the org was paused, people went on; now it is shown again."""
+    case, _, _ = _work(place)
+    _rest(place)
+    hide(place, "acme")
+    place.log(case, 45, org="acme")
+    with suppress(SchemaDrift):
+        place.sync("acme")
+    place.later(minutes=30)
+    show(place, "acme")
+
+
+def much_is_written(place: Place) -> None:
+    """Enough rows for a Bulk job."""
+    case, _, _ = _work(place)
+    _rest(place)
+    for minutes in (15, 25, 35, 45, 55):
+        place.log(case, minutes, org="acme")
+
+
+MANY = {"much_is_written": 3}
+"""Scenes in which so few rows are already a Bulk job."""
+
 SCENES: dict[str, Scene] = {
     made.__name__: made
     for made in (
@@ -207,6 +314,8 @@ SCENES: dict[str, Scene] = {
         estimate_is_rejected, estimate_expires, time_is_logged, minutes_are_corrected, entry_is_deleted,
         entry_comes_back, entry_is_gone_for_good, work_waits_for_approval, pack_runs_out, case_is_breached,
         case_is_answered, case_becomes_urgent, case_is_closed, balance_is_edited_by_hand, week_is_closed,
-        week_is_revised,
+        week_is_revised, cases_are_merged, decision_meets_expiry, pack_expires, extension_is_asked_for,
+        minutes_are_paid_back, estimate_is_superseded, plan_is_changed, quarantine_is_released, schema_comes_back,
+        much_is_written,
     )
 }  # fmt: skip
