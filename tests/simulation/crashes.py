@@ -155,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dying.close()
         failed += len(bad)
         sys.stdout.write(
-            f"{name}: {len(names)} side effects, {dying.report.absorbed} records read and {dying.report.wrote} written, "
+            f"{name}: {len(names)} side effects, {dying.report.absorbed} records came and {dying.report.wrote} went, "
             f"{len(tries)} deaths, {len(bad)} made a difference ({time.monotonic() - began:.0f} s)\n"
         )
         for at, what in bad[:3]:
