@@ -234,7 +234,8 @@ class Script:
                 left = said.account.uncovered_minutes
                 self.seen["last_valid_day"] = said.packs[self.seen["lot"]].last_valid_on
                 self.seen |= {"settled": before["uncovered"] - left}
-                self.seen |= {"uncovered_before": before["uncovered"], "uncovered_after": left}
+                self.seen |= {"uncovered_before": before["uncovered"]}
+                self.seen |= dict.fromkeys(("uncovered_after", "uncovered_after_purchase"), left)
                 self.seen["settlement"] = [
                     [p.pack, -p.minutes] for p in self.scene.last if p.kind == PostingKind.CONSUME
                 ]
@@ -329,7 +330,8 @@ class Script:
             self.seen["expire_reversal"] = self.scene.sum_of(PostingKind.EXPIRE_REVERSAL, last=True)
             consumed = self.scene.sum_of(PostingKind.CONSUME, last=True)
             self.seen |= {"consume": consumed, "consumed_now": -consumed}
-            self.seen.setdefault("uncovered_at_entry", said.account.uncovered_minutes)
+            for name in ("uncovered_at_entry", "uncovered_after_entry"):
+                self.seen.setdefault(name, said.account.uncovered_minutes)
 
     def read_corrected_minutes(self, value: int) -> None:
         text = self.v.get("corrected_on")

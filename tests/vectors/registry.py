@@ -180,12 +180,14 @@ def check(vector: Vector) -> None:
 def differences(expected: Any, said: Any, at: str) -> Iterator[str]:
     """Yield what differs. Instants are compared as instants, money as Decimal, dates as dates.
 
-    Pairs of a name and minutes may be expected as pairs or as a mapping.
+    Pairs of a lot and minutes may be expected as pairs, as rows, or as one mapping.
     """
     if isinstance(expected, Mapping) and isinstance(said, list) and all(isinstance(p, list) for p in said):
         yield from differences(dict(expected), dict(said), at)
         if len(expected) != len(said):
             yield f"{at}: expected {dict(expected)!r}, got {said!r}"
+    elif isinstance(expected, Mapping) and isinstance(said, list) and len(said) == 2:
+        yield from differences(dict(expected), dict(zip(("lot", "minutes"), said, strict=True)), at)
     elif isinstance(expected, Mapping) and isinstance(said, Mapping):
         if isinstance(said, Sums) and (more := {k: n for k, n in said.items() if n and k not in expected}):
             yield f"{at}: not expected {more!r}"
