@@ -18,7 +18,7 @@ from babel.messages.pofile import read_po
 
 from sfsync.errors import PolicyError
 from sfsync.rules.language import ENGLISH, Duration, Language, duration
-from sfsync.rules.wording import Hours, Shown, decimal_hours
+from sfsync.rules.wording import PACKS, Hours, Packs, Shown, decimal_hours
 
 CODES = ("en", "es", "ro")
 """The languages there are; English is the one the sentences are written in."""
@@ -50,6 +50,8 @@ class Catalogue:
             return duration(value)
         if isinstance(value, Hours):
             return f"{decimal_hours(value, ',')} h"
+        if isinstance(value, Packs):
+            return self._known.ngettext(*PACKS, value).format(count=int(value))
         if isinstance(value, datetime):
             pattern = "EEE d MMM y HH:mm:ss" if value.second else "EEE d MMM y HH:mm"
             return str(format_datetime(value, pattern, tzinfo=value.tzinfo, locale=self.code))

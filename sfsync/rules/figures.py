@@ -17,7 +17,7 @@ from sfsync.rules.intake import INCLUDED, QUOTE, Intake, sent_at, valid_until
 from sfsync.rules.replay import Leg, Replay, Share
 from sfsync.rules.validity import plan_of
 from sfsync.rules.weeks import local_day
-from sfsync.rules.wording import N_, Hours, Sentence, Shown, phrase
+from sfsync.rules.wording import N_, Hours, Packs, Sentence, Shown, phrase
 
 NOTHING = Sentence("")
 
@@ -265,7 +265,7 @@ class View:
         to_buy = -(-shortage // self._pack_minutes())
         values: dict[str, Shown] = {
             "shortage": Hours(shortage),
-            "packs": to_buy,
+            "packs": Packs(to_buy),
             "version": current or 0,
             "last_day": last or self.today,
             "after": Hours(after or 0),
@@ -277,7 +277,7 @@ class View:
             sentence = phrase(REFUSALS[f"status {status}"], values)
         elif shortage:
             sentence = phrase(
-                N_("Approval needs {shortage} more than are available: buy {packs} pack(s) first."), values
+                N_("Approval needs {shortage} more than are available: buy {packs} first."), values
             )
         elif after is not None:
             sentence = phrase(N_("If you approve, {after} stay available."), values)
@@ -401,7 +401,7 @@ class View:
             "uncovered": Hours(share.uncovered),
             "refused": Hours(share.refused),
             "approved": Hours(self.replay.approved.get(case, 0)),
-            "packs": len({leg.pack for leg in share.legs}),
+            "packs": Packs(len({leg.pack for leg in share.legs})),
         }
         if share.waiting:
             shortage = self._shortage(case)
@@ -429,7 +429,7 @@ class View:
             return EntryState.COUNTED, phrase(N_("Rounded to nothing."))
         if values["packs"] == 1:
             return EntryState.COUNTED, phrase(N_("{counted} counted."), values)
-        return EntryState.COUNTED, phrase(N_("{counted} counted, from {packs} packs."), values)
+        return EntryState.COUNTED, phrase(N_("{counted} counted, from {packs}."), values)
 
     def _shortage(self, case: str) -> int:
         short = [self.replay.unfunded[key] for key in self.replay.unfunded if self._case_of(key) == case]
@@ -527,7 +527,7 @@ VERDICTS = {
 
 REFUSALS = {
     "insufficient_balance": N_(
-        "Approved, but {shortage} more are needed than available: buy {packs} pack(s) and the approval takes effect."
+        "Approved, but {shortage} more are needed than available: buy {packs} and the approval takes effect."
     ),
     "stale_estimate_version": N_(
         "This version was replaced before it was approved; please decide on version {version}."

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Protocol
 
-from sfsync.rules.wording import Hours, Sentence, Shown, english
+from sfsync.rules.wording import Hours, Packs, Sentence, Shown, english
 
 
 class Duration(int):
@@ -64,7 +64,7 @@ class English:
         """Return the figure in English."""
         if isinstance(value, Duration):
             return duration(value)
-        if isinstance(value, Hours):
+        if isinstance(value, Hours | Packs):
             return english(value)
         if isinstance(value, datetime):
             seconds = f":{value.second:02d}" if value.second else ""

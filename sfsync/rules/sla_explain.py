@@ -267,7 +267,7 @@ def _ending(reckoning: Reckoning, calendar: Calendar, *, names: bool) -> list[Li
     if m.breached_at is not None:
         late = calendar.between(m.due_at, m.met_at) if m.met_at is not None else 0
         if late > 0:
-            said = Sentence(N_("Breached: {late} of cover late."), {"late": Duration(late)})
+            said = Sentence(N_("Breached by {late} of cover."), {"late": Duration(late)})
         else:
             said = Sentence(N_("Breached on {at}."), {"at": _moment(calendar, m.breached_at)})
         lines.append(Line("breach", m.breached_at, said))

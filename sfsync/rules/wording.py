@@ -15,6 +15,14 @@ class Hours(int):
     """Minutes that a sentence shows as decimal hours."""
 
 
+class Packs(int):
+    """A number of packs, shown with its noun: ``1 pack``, ``2 packs``."""
+
+
+PACKS = ("{count} pack", "{count} packs")
+"""One and many: the only noun whose number changes; a catalogue has as many forms as its language."""
+
+
 Shown = int | str | date
 
 
@@ -31,6 +39,8 @@ def decimal_hours(minutes: int, point: str = ".") -> str:
 
 def english(value: Shown) -> str:
     """Return a value as an English sentence shows it."""
+    if isinstance(value, Packs):
+        return PACKS[value != 1].format(count=int(value))
     return f"{decimal_hours(value)} h" if isinstance(value, Hours) else str(value)
 
 

@@ -47,8 +47,8 @@ def test_a_derivation_tells_windows_holidays_and_the_due_time() -> None:
 def test_spanish_and_romanian_say_the_same() -> None:
     found = derived(over_the_weekend(), "21T12:00")
     assert found.text(language("es"), "00001231").splitlines()[2:4] == [
-        "      +1:30  vie 20 nov 2026 16:30 a 18:00: 1 h 30 min consumidas.",
-        "             lun 23 nov 2026 es feriado: Día de la Soberanía Nacional.",
+        "      +1:30  El vie 20 nov 2026 16:30 a 18:00: consumo de 1 h 30 min.",
+        "             El lun 23 nov 2026 es feriado: Día de la Soberanía Nacional.",
     ]
     assert found.text(language("ro"), "00001231").splitlines()[-1] == "             Termen: mar. 24 nov. 2026 11:30."
 
@@ -89,7 +89,7 @@ def test_an_answer_names_who_gave_it_and_a_breach_by_how_much() -> None:
     lines = derived(Story().comment("24T15:10")).text(ENGLISH).splitlines()
     assert lines[-2:] == [
         "             Answered Tue 24 Nov 2026 15:10 by ana@ours.",
-        "             Breached: 1 h 10 min of cover late.",
+        "             Breached by 1 h 10 min of cover.",
     ]
 
 
@@ -145,7 +145,7 @@ def test_the_short_form_is_one_line_in_the_clients_language() -> None:
         "Due Tue 24 Nov 2026 11:30."
     )
     assert short(Story().comment("24T12:00"), "es") == (
-        "Silver P1: 4 h en 09:00-18:00. Vence mar 24 nov 2026 14:00. Respondido mar 24 nov 2026 12:00."
+        "Silver P1: 4 h en 09:00-18:00. Vence el mar 24 nov 2026 14:00. Respondido el mar 24 nov 2026 12:00."
     )
 
 
