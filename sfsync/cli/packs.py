@@ -19,7 +19,7 @@ from sfsync.cli.rooms import Mistyped, Opened, files, now, runtime
 
 if TYPE_CHECKING:
     from sfsync.policy import PackPlan, Policy
-    from sfsync.records import ClientAccount, Pack, Posting
+    from sfsync.records import ClientAccount, Pack
     from sfsync.rules.evaluate import Facts
     from sfsync.rules.pricing import Advice, Mix, Order
     from sfsync.rules.wording import Refusal
@@ -86,18 +86,21 @@ def show_packs(client: str, every: bool, at: datetime | None, as_json: bool) -> 
     with runtime() as opened:
         name = opened.client_called(client)
         facts = opened.store.facts(name)
-        balances = _balances_at(facts.postings, at) if at else opened.store.balances(name)
+        balances = opened.store.balances(name)
+    if at is not None:
+        _show_packs_at(name, facts, at, as_json)
+        return
     ended = {PackStatus.EXPIRED.value, PackStatus.CANCELLED.value, PackStatus.EXHAUSTED.value}
     today = opened.today(name)
     listed = sorted(
-        (p for p in facts.packs.values() if not p.deleted and (every or at or p.status not in ended)),
+        (p for p in facts.packs.values() if not p.deleted and (every or p.status not in ended)),
         key=lambda p: (p.last_valid_on or date.max, p.activated_on or date.max, p.purchase_seq or 0, p.key),
     )
     rows = [{**_pack(p, today), "balance_minutes": balances.get(p.key, 0)} for p in listed]
     account = facts.account or ClientAccount(key="")
     if as_json:
         totals = {name: getattr(account, name) for name in TOTALS}
-        emit({"client": name, "at": at, "packs": rows, **(totals if at is None else {})})
+        emit({"client": name, "at": None, "packs": rows, **totals})
         return
     columns = ("Pack", "Type", "Bought", "Used", "Reserved", "Left", "Last day", "Days", "Extension", "Status")
     table(
@@ -112,8 +115,38 @@ def show_packs(client: str, every: bool, at: datetime | None, as_json: bool) -> 
         ],
         ("Status", "Extension", "Bought", "Reserved"),
     )  # fmt: skip
-    if at is None:
-        talk(_account_text(account))
+    talk(_account_text(account))
+
+
+def _show_packs_at(client: str, facts: Facts, at: datetime, as_json: bool) -> None:
+    """Show what was bought, used, expired and left on each pack as it was booked at ``at``; the rest is of today."""
+    from sfsync.rules.postings import books
+
+    until = at.replace(tzinfo=UTC)
+    known = [one for one in facts.postings if one.booked_at <= until]
+    sums = {p.key: books(one for one in known if one.pack == p.key) for p in facts.packs.values() if not p.deleted}
+    rows: list[dict[str, Any]] = [
+        {
+            "key": key,
+            "name": facts.packs[key].name,
+            "plan": facts.packs[key].plan,
+            "bought_minutes": one.purchased + one.courtesy,
+            "used_minutes": one.consumed,
+            "expired_minutes": one.expired,
+            "refunded_minutes": one.refunded,
+            "adjusted_minutes": one.adjusted,
+            "balance_minutes": one.balance,
+        }
+        for key, one in sorted(sums.items(), key=lambda each: (facts.packs[each[0]].name or "", each[0]))
+    ]
+    total = sum(one.balance for one in sums.values())
+    if as_json:
+        emit({"client": client, "at": until, "packs": rows, "balance_minutes": total})
+        return
+    shown = ("bought", "used", "expired", "refunded", "adjusted", "balance")
+    columns = ("Pack", "Type", "Bought", "Used", "Expired", "Refunded", "Adjusted", "Left")
+    table(columns, [(r["name"] or r["key"], r["plan"], *(hours(r[f"{one}_minutes"]) for one in shown)) for r in rows])
+    talk(f"balance {hours(total)} h, as it was booked at {until:%Y-%m-%d %H:%M:%S} UTC")
 
 
 @packs.command()
@@ -512,16 +545,6 @@ def _pack(pack: Pack, today: date) -> dict[str, Any]:
         "extension": "used" if pack.extended else "asked for" if pack.extension_requested_on else None,
         "status": pack.status,
     }
-
-
-def _balances_at(postings: tuple[Posting, ...], at: datetime) -> dict[str, int]:
-    """Return each pack's balance as it was booked at ``at``: a fold over the postings until then."""
-    until = at.replace(tzinfo=UTC)
-    sums: dict[str, int] = {}
-    for one in postings:
-        if one.booked_at <= until:
-            sums[one.pack] = sums.get(one.pack, 0) + one.minutes
-    return sums
 
 
 def _pack_called(name: str, packs: Mapping[str, Pack]) -> Pack:

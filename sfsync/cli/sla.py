@@ -219,6 +219,7 @@ def _changed_terms(contract: Contract, changes: tuple[str, ...]) -> ClientTerms:
     from pydantic import ValidationError
 
     from sfsync.policy import Policy
+    from sfsync.rules.sla_simulate import CLOCK_KEYS
 
     terms = contract.terms
     values: dict[str, Any] = terms.policy.model_dump()
@@ -228,8 +229,9 @@ def _changed_terms(contract: Contract, changes: tuple[str, ...]) -> ClientTerms:
             if text and text not in contract.plans.sla:
                 raise Mistyped(f"there is no SLA plan {text!r}; there are {', '.join(contract.plans.sla)}")
             terms = terms.model_copy(update={"sla_plan": text or None})
-        elif key not in values:
-            raise Mistyped(f"there is no policy key {key!r}; there are sla_plan, {', '.join(values)}")
+        elif key not in CLOCK_KEYS:
+            what = f"no clock reads {key!r}" if key in values else f"there is no policy key {key!r}"
+            raise Mistyped(f"{what}; there are sla_plan, {', '.join(CLOCK_KEYS)}")
         elif isinstance(values[key], tuple):
             values[key] = tuple(part.strip() for part in text.split(",") if part.strip())
         else:

@@ -276,9 +276,7 @@ class View:
         elif status == EstimateStatus.EXPIRED or status == EstimateStatus.SUPERSEDED:
             sentence = phrase(REFUSALS[f"status {status}"], values)
         elif shortage:
-            sentence = phrase(
-                N_("Approval needs {shortage} more than are available: buy {packs} first."), values
-            )
+            sentence = phrase(N_("Approval needs {shortage} more than are available: buy {packs} first."), values)
         elif after is not None:
             sentence = phrase(N_("If you approve, {after} stay available."), values)
         return EstimateOutcome(

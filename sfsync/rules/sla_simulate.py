@@ -16,6 +16,23 @@ from sfsync.rules.calendar import Calendar
 from sfsync.rules.sla import evaluate_case
 from sfsync.rules.sla_report import Acknowledgements, acknowledgements
 
+CLOCK_KEYS = (
+    "breach_basis",
+    "priority_change",
+    "business_day_mode",
+    "ack_pause_statuses",
+    "resolution_pause_statuses",
+    "new_statuses",
+    "closed_statuses",
+    "consultant_usernames",
+    "reopen",
+    "reopen_grace_minutes",
+    "thresholds_pct",
+    "channel_outside_plan",
+    "default_priority",
+)
+"""Keys of the policy that the clocks read: what a simulation can change."""
+
 PRESENT = "present"
 """Name of the variant that changes nothing."""
 

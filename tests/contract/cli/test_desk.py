@@ -158,7 +158,18 @@ def test_packs_show_gives_the_balance_the_database_keeps(worked: Desk) -> None:
     assert [p["name"] for p in found["packs"]] == ["PK-0001", "PK-0002"]
     assert [p["balance_minutes"] for p in found["packs"]] == [5 * 480 - 90, 15 * 480]
     assert (found["balance_minutes"], found["reserved_minutes"]) == (20 * 480 - 90, 150)
-    assert worked("packs", "show", "acme", "--at", "2000-01-01", "--json").json["packs"][0]["balance_minutes"] == 0
+
+
+def test_packs_show_at_an_instant_says_what_was_booked_by_then_and_nothing_of_today(worked: Desk) -> None:
+    before = worked("packs", "show", "acme", "--at", "2000-01-01", "--json").json
+    assert {(p["bought_minutes"], p["used_minutes"], p["balance_minutes"]) for p in before["packs"]} == {(0, 0, 0)}
+    after = worked("packs", "show", "acme", "--at", "2999-01-01", "--json").json
+    assert after["packs"][0] == {
+        "key": "pk:1", "name": "PK-0001", "plan": "Flexi", "bought_minutes": 2400, "used_minutes": 90,
+        "expired_minutes": 0, "refunded_minutes": 0, "adjusted_minutes": 0, "balance_minutes": 2310,
+    }  # fmt: skip
+    assert after["balance_minutes"] == 20 * 480 - 90
+    assert worked("packs", "show", "acme", "--at", "2999-01-01").rows[0][2:4] == ["40.00", "1.50"]
 
 
 def test_packs_ledger_shows_every_posting_with_what_was_left(worked: Desk) -> None:
@@ -286,6 +297,7 @@ def test_sla_simulate_says_what_another_rule_would_have_said_and_changes_nothing
     [
         ("sla_plan=tin", "there is no SLA plan 'tin'; there are silver, gold, platinum"),
         ("colour=red", "there is no policy key 'colour'"),
+        ("tolerance_pct=10", "no clock reads 'tolerance_pct'"),
         ("breach_basis=never", "breach_basis: "),
     ],
 )
