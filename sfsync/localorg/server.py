@@ -104,8 +104,17 @@ def _request(scope: Scope, body: bytes) -> Request:
     return Request(scope["method"], path, query, headers, body, host, scope["scheme"], wire=True, peer=peer)
 
 
+class _Name(bytes):
+    """A header's name that stays as Salesforce writes it: uvicorn lowers them, and some clients compare them whole."""
+
+    def lower(self) -> bytes:
+        return self
+
+
 async def _send(send: Send, response: Response, cut: Any, *, head: bool = False) -> None:
-    headers = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in response.headers]
+    headers: list[tuple[bytes, bytes]] = [
+        (_Name(k.encode("latin-1")), v.encode("latin-1")) for k, v in response.headers
+    ]
     if response.status not in (204, 304) and not head:
         headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})

@@ -156,6 +156,11 @@ def test_answers_are_compressed_when_asked(line: dict[str, Any], session: reques
     assert packed.json() == plain.json()
 
 
+def test_the_names_of_headers_stand_as_salesforce_writes_them(line: dict[str, Any], session: requests.Session) -> None:
+    answer = session.get(f"{line['url']}/services/data/v61.0/limits")
+    assert {"Content-Type", "Date", "Sforce-Limit-Info"} <= set(answer.raw.headers.keys())
+
+
 def test_a_connection_is_kept_and_204_has_no_body(
     line: dict[str, Any], session: requests.Session, org: LocalOrg
 ) -> None:
