@@ -130,10 +130,10 @@ def _queried(
     return [s for s in reading if s in chosen]
 
 
-def _liveliness(mapping: ObjectMapping) -> float:
-    """How much of an object people write; one with events must be queried to read them along."""
+def _liveliness(mapping: ObjectMapping) -> int:
+    """How many fields of an object people write; one with events must be queried to read them along."""
     theirs = sum(line.owner != "service" and line.formula is None for line in mapping.fields.values())
-    return bool(mapping.events.history or mapping.events.comments) + theirs / max(1, len(mapping.fields))
+    return theirs + 1000 * bool(mapping.events.history or mapping.events.comments)
 
 
 def _checkpoint(bookmark: Bookmark | None) -> str:
