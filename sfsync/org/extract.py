@@ -45,6 +45,8 @@ class _Reading:
     """What ``updated`` named, where the object was watched and not queried."""
     gone: dict[str, datetime] = field(default_factory=dict)
     """What ``deleted`` named and nothing confirms yet."""
+    silent: set[str] = field(default_factory=set)
+    """What we wrote, with the org's word for it, and no read has shown."""
     by_id: list[Row] = field(default_factory=list)
     hard_deleted: list[tuple[str, datetime]] = field(default_factory=list)
 
@@ -108,7 +110,7 @@ def _extract(
         others = [o.pager for o in work[position + 1 :] if o.name not in loads]
         if one.name in loads:
             try:
-                if one.gone or one.by_id or one.hard_deleted:
+                if one.gone or one.silent or one.by_id or one.hard_deleted:
                     yield _gone(session, one)
                 yield from loads[one.name].pages(session)
                 if not one.place.job:
@@ -145,7 +147,7 @@ def _gone(session: OrgSession, one: _Reading) -> Page:
     def child_rows(_relationship: str, value: Row) -> Iterator[Row]:
         return paging.children(session, value)
 
-    if one.gone:
+    if one.gone or one.silent:
         _ask_by_id(session, [one])
     seen = tuple(one.reader.from_json(row, child_rows) for row in one.by_id)
     return Page(one.name, seen, one.bookmark, tuple(one.hard_deleted))
@@ -167,7 +169,7 @@ def _begin(reader: RowReader, bookmark: Bookmark, opening: poll.Opening, overlap
     name = reader.mapping.object
     place = Place.parse(bookmark.checkpoint)
     pager = Pager(reader.select(*since(bookmark, place, overlap)), opening.at)
-    one = _Reading(reader, bookmark, opening.upto, place, pager)
+    one = _Reading(reader, bookmark, opening.upto, place, pager, silent=set(bookmark.silent))
     if bookmark.read_to is not None:
         one.gone = dict(opening.deleted.get(name, {}))
     if name in opening.queries:
@@ -196,7 +198,12 @@ def _ask_by_id(session: OrgSession, work: Sequence[_Reading]) -> None:
     for one in work:
         for rows in one.pager.ready:
             _forget_shown(one, rows)
-        wanted = sorted({*(one.watched or ()), *one.gone})
+        wanted = sorted({*(one.watched or ()), *one.gone, *one.silent})
+        if one.silent:
+            log.warning(
+                "%s: %s: the org confirmed %d write(s) that no read has shown since: they are looked up by id",
+                session.name, one.name, len(one.silent),
+            )  # fmt: skip
         asked += [(one, list(part)) for part in soql.chunked(wanted, BY_ID)]
     answers = read_all(session, [_by_id(one, part) for one, part in asked])
     for (one, part), answer in zip(asked, answers, strict=True):
@@ -205,14 +212,16 @@ def _ask_by_id(session: OrgSession, work: Sequence[_Reading]) -> None:
         found = {long_id(str(row["Id"])) for row in rows}
         one.hard_deleted += [(i, one.gone[i]) for i in part if i in one.gone and i not in found]
     for one in work:
-        one.gone = {}
+        one.gone, one.silent = {}, set()
 
 
 def _forget_shown(one: _Reading, rows: Sequence[Row]) -> None:
     """A record that a page shows needs no look-up by id, be it in the recycle bin or alive again."""
-    if one.gone:
+    if one.gone or one.silent:
         for row in rows:
-            one.gone.pop(long_id(str(row["Id"])), None)
+            sf_id = long_id(str(row["Id"]))
+            one.gone.pop(sf_id, None)
+            one.silent.discard(sf_id)
 
 
 def _by_id(one: _Reading, sf_ids: Sequence[str]) -> Sub:
@@ -247,7 +256,7 @@ def _pages(session: OrgSession, one: _Reading, others: Sequence[Pager]) -> Itera
         held = [one.reader.from_json(row, child_rows) for row in rows]
         last = pager.place_of(rows)
         reached = one.behind(last) if last is not None else reached
-    if one.gone:
+    if one.gone or one.silent:
         _ask_by_id(session, [one])
     shown = [*held, *(one.reader.from_json(row, child_rows) for row in one.by_id)]
     yield Page(one.name, tuple(shown), one.finished(), tuple(one.hard_deleted))

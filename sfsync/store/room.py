@@ -63,9 +63,24 @@ class OrgRoom:
     def bookmarks(self) -> Mapping[str, Bookmark]:
         """Return how far each object has been read."""
         with self._reading() as connection:
-            rows = connection.execute(select(bookmark).where(bookmark.c.org == self._org)).mappings()
+            rows = connection.execute(select(bookmark).where(bookmark.c.org == self._org)).mappings().all()
+            silent = connection.execute(
+                select(link.c.object, link.c.sf_id)
+                .join(bookmark, (bookmark.c.org == link.c.org) & (bookmark.c.object == link.c.object))
+                .where(link.c.org == self._org, link.c.echo_after < bookmark.c.read_to, ~link.c.deleted)
+                .order_by(link.c.sf_id)
+            )
+            unseen: dict[str, list[str]] = defaultdict(list)
+            for row in silent:
+                unseen[row.object].append(row.sf_id)
             return {
-                row["object"]: Bookmark(row["object"], row["read_to"], row["checkpoint"], row["schema_seen"])
+                row["object"]: Bookmark(
+                    row["object"],
+                    row["read_to"],
+                    row["checkpoint"],
+                    row["schema_seen"],
+                    tuple(unseen.get(row["object"], ())),
+                )
                 for row in rows
             }
 
@@ -197,6 +212,7 @@ class OrgRoom:
                 if self._take(connection, page, news, events, version):
                     set_version(connection, self._client, version)
             self._log_conflicts(connection, news)
+            self._hear_echoes(connection, page)
             self._move_bookmark(connection, page.bookmark)
 
     def _take(
@@ -334,6 +350,19 @@ class OrgRoom:
                 ),
                 {"client": self._client, "org": self._org},
             )
+
+    def _hear_echoes(self, connection: Connection, page: Page) -> None:
+        """A write that a later read shows has come back; one that was looked up by its id is not asked for again."""
+        ids = [seen.sf_id for seen in page.seen]
+        over = page.bookmark.checkpoint == ""
+        connection.execute(
+            text(
+                "UPDATE link l SET echo_after = NULL WHERE l.client = :client AND l.org = :org AND l.object = :object "
+                "AND l.echo_after IS NOT NULL AND (l.sf_id = ANY(CAST(:ids AS text[])) OR (:over AND l.echo_after < "
+                "(SELECT b.read_to FROM bookmark b WHERE b.client = :client AND b.org = :org AND b.object = :object)))"
+            ),
+            {"client": self._client, "org": self._org, "object": page.object, "ids": ids, "over": over},
+        )
 
     def _move_bookmark(self, connection: Connection, to: Bookmark) -> None:
         """A bookmark never goes back by itself (I11); only ``Store.rewind`` does that."""
@@ -486,6 +515,8 @@ class OrgRoom:
                     "UPDATE link l SET sf_id = coalesce(s.sf_id, l.sf_id), remote = l.remote || s.sent, "
                     "agreed = l.agreed || s.sent, revision = greatest(l.revision, s.revision), "
                     "settled = greatest(l.settled, s.seen), attempts = 0, tries = 0, next_try_at = NULL, "
+                    "echo_after = (SELECT b.read_to FROM bookmark b WHERE b.client = :client AND b.org = :org "
+                    "AND b.object = l.object), "
                     f"state = 'ready' FROM {stage} s WHERE {_THIS_LINK}"
                 ),
                 scope,

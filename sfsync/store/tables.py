@@ -185,11 +185,13 @@ link = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0"), comment="begun and not ended"),
     Column("tries", Integer, nullable=False, server_default=text("0"), comment="ended with: try later"),
     Column("next_try_at", INSTANT),
+    Column("echo_after", INSTANT, comment="bookmark behind which a write was confirmed that no read has shown yet"),
     Column("state", Text, nullable=False, server_default=text("'ready'")),
     PrimaryKeyConstraint("client", "org", "object", "key"),
     ForeignKeyConstraint(["client", "org"], ["org.client", "org.org"]),
     CheckConstraint("state IN ('ready', 'quarantined')", name="state"),
     Index("uq_link_sf_id", "client", "org", "sf_id", unique=True, postgresql_where=text("sf_id IS NOT NULL")),
+    Index("ix_link_echo", "client", "org", "object", postgresql_where=text("echo_after IS NOT NULL")),
     Index("ix_link_unsettled", "client", "org", postgresql_where=text("touched > settled")),
 )
 

@@ -631,10 +631,23 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False, comment="begun and not ended"),
         sa.Column("tries", sa.Integer(), server_default=sa.text("0"), nullable=False, comment="ended with: try later"),
         sa.Column("next_try_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "echo_after",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="bookmark behind which a write was confirmed that no read has shown yet",
+        ),
         sa.Column("state", sa.Text(), server_default=sa.text("'ready'"), nullable=False),
         sa.CheckConstraint("state IN ('ready', 'quarantined')", name=op.f("ck_link_state")),
         sa.ForeignKeyConstraint(["client", "org"], ["org.client", "org.org"], name=op.f("fk_link_client_org")),
         sa.PrimaryKeyConstraint("client", "org", "object", "key", name=op.f("pk_link")),
+    )
+    op.create_index(
+        "ix_link_echo",
+        "link",
+        ["client", "org", "object"],
+        unique=False,
+        postgresql_where=sa.text("echo_after IS NOT NULL"),
     )
     op.create_index(
         "ix_link_unsettled", "link", ["client", "org"], unique=False, postgresql_where=sa.text("touched > settled")
