@@ -24,7 +24,9 @@ from sfsync.policy import ClientTerms, HolidayChoice, Plans, Policy
 from sfsync.records import RECORDS, Record, field_names
 
 Owner = Literal["org", "service", "shared"]
-OnConflict = Literal["org", "store", "newest"]
+OnConflict = Literal["org", "store", "newest", "client", "hub"]
+Side = Literal["client", "hub"]
+"""Which of a client's two orgs, where the consultancy works in an org of its own: the hub."""
 
 OBJECT_FILES = ("account", "pack", "adjustment", "case", "estimate", "time_entry", "summary", "summary_line")
 """The standard shape, parents before children: also the order in which records are written."""
@@ -98,6 +100,15 @@ class FieldSpec(_Strict):
         str | None, Field(description="formula in the org: read only, does not move the record's stamp")
     ] = None
     default: Annotated[str | None, Field(description="default value formula in the org")] = None
+    people: Annotated[
+        Literal["client", "hub", "both"] | None,
+        Field(description="with a hub: in which org people change it; default: the object's people"),
+    ] = None
+    only: Annotated[
+        Literal["client", "hub", "mirrored", "copy"] | None,
+        Field(description="client, hub: never in the other org; mirrored: only with a hub; copy: only on a copy"),
+    ] = None
+    hub_api: Annotated[str | None, Field(pattern=API_NAME, description="API name in the hub, where it differs")] = None
 
 
 class EventsSpec(_Strict):
@@ -122,6 +133,18 @@ class ObjectSpec(_Strict):
     name: Annotated[str | None, Field(description="type of the Name field of a custom object")] = None
     description: str | None = None
     events: EventsSpec | None = None
+    born: Annotated[
+        Literal["client", "hub", "service"],
+        Field(description="with a hub: in which org people create it, or service; elsewhere it is a copy"),
+    ] = "service"
+    people: Annotated[
+        Literal["client", "hub", "both"], Field(description="with a hub: in which org people change its fields")
+    ] = "client"
+    about: Annotated[str | None, Field(description="lookup to the record that says, in a hub, whose it is")] = None
+    copied_unless: Annotated[
+        dict[str, list[str | bool]],
+        Field(description="with a hub: field and values with which a record is not brought to the other org"),
+    ] = Field(default_factory=dict)
     fields: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], FieldSpec]
 
 
@@ -167,11 +190,23 @@ class MappedField:
     on_conflict: OnConflict
     formula: str | None
     default: str | None
+    people: Literal["client", "hub", "both"] = "client"
+    only: Literal["client", "hub", "mirrored", "copy"] | None = None
+    hub_api: str | None = None
+    read: bool = True
+    """False for a field that is brought to the org and never read: the other org says what it holds."""
+    initial: bool = False
+    """True for a field of people in a hub: the service writes it once, when it brings the record there."""
 
     @property
     def standard(self) -> bool:
         """True for a field that Salesforce ships, which is never deployed."""
         return not self.api.endswith("__c")
+
+    @property
+    def relationship(self) -> str:
+        """Name under which a lookup's parent is reached: ``Pack__c`` gives ``Pack__r``."""
+        return self.api[:-1] + "r" if self.api.endswith("__c") else self.api.removesuffix("Id")
 
     @property
     def writable(self) -> bool:
@@ -195,6 +230,21 @@ class ObjectMapping:
     description: str
     events: EventsSpec
     fields: Mapping[str, MappedField]
+    born: Literal["client", "hub", "service"] = "service"
+    about: str | None = None
+    copied_unless: Mapping[str, tuple[str | bool, ...]] = field(default_factory=dict)
+    copy: bool = False
+    """In this org the record is a copy: its deletion here says nothing about the record."""
+    mirrored: bool = False
+    """The record is in two orgs: what the service writes in this one may be what a person did in the other."""
+    client: str = ""
+    """In a hub: the client whose records these are; its name stands in front of every external id."""
+    whose: str = ""
+    """In a hub, of records that people create: path to the external id of the record they are about."""
+
+    def external(self, key: str) -> str:
+        """Return the external id that a record with this key carries in the org."""
+        return f"{self.client}/{key}" if self.client else key
 
     @cached_property
     def typed(self) -> frozenset[str]:
@@ -220,9 +270,11 @@ class ObjectMapping:
 
 @dataclass(frozen=True)
 class Mappings:
-    """Every mapped object of one client, parents before children."""
+    """Every mapped object of one client in one org, parents before children."""
 
     objects: Mapping[str, ObjectMapping]
+    declared: Mapping[str, ObjectMapping] = field(default_factory=dict, repr=False, compare=False)
+    """Every line of the files, those for other kinds of org too."""
     by_object: Mapping[str, ObjectMapping] = field(init=False)
     by_record: Mapping[str, ObjectMapping] = field(init=False)
 
@@ -243,6 +295,11 @@ class Client:
 
     terms: ClientTerms
     mappings: Mappings
+    """Of its own org, where people of both sides work."""
+    mirrored: Mappings
+    """Of its own org, where the consultancy works in a hub."""
+    hub: Mappings
+    """Of its part of a hub; what an overlay renames in the client's own org has no say there."""
 
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -344,13 +401,13 @@ def load_mappings(directory: Path | None = None) -> Mappings:
     objects = {}
     for name in OBJECT_FILES:
         objects[name] = _load_object(directory, name)
-    mappings = Mappings(objects)
-    for mapping in mappings:
+    declared = Mappings(objects)
+    for mapping in declared:
         for lookup, target in mapping.lookups.items():
-            if target not in mappings.by_object and target not in ("Account", "User", "Contact"):
+            if target not in declared.by_object and target not in ("Account", "User", "Contact"):
                 lines = _read(directory, f"{mapping.name}.yaml", MappingError)
                 raise lines.fail(f"lookup({target}): no mapping file has that object", "fields", lookup, "type")
-    return mappings
+    return alone(objects)
 
 
 def _load_object(directory: Path, name: str) -> ObjectMapping:
@@ -375,6 +432,10 @@ def _load_object(directory: Path, name: str) -> ObjectMapping:
             raise lines.fail(str(bad), "fields", field_name, "type") from None
         if written.formula and written.owner != "org":
             raise lines.fail("a formula is computed by the org: its owner is org", "fields", field_name, "owner")
+        both = written.owner != "service" and not written.formula and (written.people or spec.people) == "both"
+        if both and written.on_conflict not in ("client", "hub"):
+            message = "people change it in both orgs: say who wins with on_conflict: client, or hub"
+            raise lines.fail(message, "fields", field_name, "on_conflict")
         fields[field_name] = MappedField(
             name=field_name,
             api=written.api,
@@ -387,7 +448,14 @@ def _load_object(directory: Path, name: str) -> ObjectMapping:
             on_conflict=written.on_conflict,
             formula=written.formula,
             default=written.default,
+            people=written.people or spec.people,
+            only=written.only,
+            hub_api=written.hub_api,
         )
+    if spec.about is not None and (spec.about not in fields or fields[spec.about].type.kind != "lookup"):
+        raise lines.fail(f"{spec.about!r} is no lookup of this object", "about")
+    if unknown := [name for name in spec.copied_unless if name not in fields]:
+        raise lines.fail("there is no such field", "copied_unless", unknown[0])
     if spec.events and spec.events.history and not any(f.history for f in fields.values()):
         raise lines.fail("no field of this object has history: true", "events", "history")
     return ObjectMapping(
@@ -402,7 +470,91 @@ def _load_object(directory: Path, name: str) -> ObjectMapping:
         description=spec.description or "",
         events=spec.events or EventsSpec(),
         fields=fields,
+        born=spec.born,
+        about=spec.about,
+        copied_unless={name: tuple(values) for name, values in spec.copied_unless.items()},
     )
+
+
+# --- what a line means in which org -------------------------------------------------------------------
+
+
+def alone(declared: Mapping[str, ObjectMapping]) -> Mappings:
+    """Return the mappings of a client's only org: people of both sides work in it."""
+    objects = {}
+    for name, mapping in declared.items():
+        fields = {
+            n: replace(line, on_conflict=_winner(line, "client"))
+            for n, line in mapping.fields.items()
+            if line.only in (None, "client")
+        }
+        objects[name] = replace(mapping, fields=fields, copied_unless={})
+    return Mappings(objects, declared)
+
+
+def beside_hub(declared: Mapping[str, ObjectMapping]) -> Mappings:
+    """Return the mappings of a client's own org whose consultants work in a hub."""
+    return Mappings({name: _on_side(mapping, "client") for name, mapping in declared.items()}, declared)
+
+
+def in_hub(declared: Mapping[str, ObjectMapping], client: str) -> Mappings:
+    """Return the mappings of the part of a hub that is this client's."""
+    made = {name: replace(_on_side(mapping, "hub"), client=client) for name, mapping in declared.items()}
+    keys = {mapping.object: mapping.key for mapping in made.values()}
+    for name, mapping in made.items():
+        if mapping.about is not None and not mapping.copy:
+            line = mapping.fields[mapping.about]
+            made[name] = replace(mapping, whose=f"{line.relationship}.{keys[line.type.target]}")
+    return Mappings(made, declared)
+
+
+KEY = "Sfsync_Key__c"
+"""External id of every record in a hub, also of those that have none in the client's own org."""
+
+
+def _on_side(mapping: ObjectMapping, side: Side) -> ObjectMapping:
+    copy = mapping.born != side and not (mapping.born == "service" and side == "client")
+    fields = {}
+    for name, line in mapping.fields.items():
+        one = _line_on_side(line, side, copy)
+        if one is not None:
+            fields[name] = replace(one, required=True) if side == "hub" and name == mapping.about else one
+    events, key = mapping.events, mapping.key
+    if side == "hub":  # the client does not see what is said in the hub, so nobody is answered by it
+        events, key = EventsSpec(history=events.history), key or KEY
+    return replace(mapping, fields=fields, copy=copy, mirrored=True, key=key, events=events)
+
+
+def _line_on_side(line: MappedField, side: Side, copy: bool) -> MappedField | None:
+    """Return what a line means in one of the two orgs; None if it does not stand there.
+
+    Where people do not change a field, the service writes there what the other org says. What no service can write
+    (a number the org counts, a formula, a user of the other org) is not read there either.
+    """
+    if line.only not in (None, "mirrored", side) and not (line.only == "copy" and copy):
+        return None
+    if side == "hub" and line.hub_api is not None:
+        line = replace(line, api=line.hub_api)
+    if line.owner == "service":
+        return line
+    if line.people == "both":
+        written = line.formula is None
+        return replace(line, owner="shared", on_conflict=_winner(line, side)) if written else line
+    if line.people == side:
+        initial = side == "hub" and line.formula is None and line.type.kind not in ("autonumber", "user")
+        return replace(line, initial=initial)
+    if line.formula is not None:
+        return replace(line, read=False)
+    if line.type.kind in ("autonumber", "user"):
+        return None
+    return replace(line, owner="service", default=None)
+
+
+def _winner(line: MappedField, side: Side) -> OnConflict:
+    """Return who wins in an org of this side: ``client`` and ``hub`` are the same whichever org is read first."""
+    if line.on_conflict not in ("client", "hub"):
+        return line.on_conflict
+    return "org" if line.on_conflict == side else "store"
 
 
 def load_plans(directory: Path | None = None) -> Plans:
@@ -447,11 +599,12 @@ def load_client(path: Path, mappings: Mappings, plans: Plans) -> Client:
         languages=spec.languages,
         policy=policy,
     )
-    return Client(terms, _overlaid(mappings, spec, lines))
+    declared = _overlaid(mappings.declared, spec, lines)
+    return Client(terms, alone(declared), beside_hub(declared), in_hub(mappings.declared, spec.client))
 
 
-def _overlaid(mappings: Mappings, spec: ClientSpec, lines: _Lines) -> Mappings:
-    objects = dict(mappings.objects)
+def _overlaid(declared: Mapping[str, ObjectMapping], spec: ClientSpec, lines: _Lines) -> Mapping[str, ObjectMapping]:
+    objects = dict(declared)
     for name, overlay in spec.mapping.items():
         if name not in objects:
             raise lines.fail(f"there is no mapping {name!r}; there are {', '.join(objects)}", "mapping", name)
@@ -468,7 +621,7 @@ def _overlaid(mappings: Mappings, spec: ClientSpec, lines: _Lines) -> Mappings:
         objects[name] = replace(objects[name], fields=fields)
         if overlay.skip:
             del objects[name]
-    return Mappings(objects)
+    return objects
 
 
 def load_clients(directory: Path, mappings: Mappings, plans: Plans) -> dict[str, Client]:

@@ -214,6 +214,10 @@ class Case(Record):
     sync_message: str | None = None
 
 
+ECHO = "echo"
+"""Kind of an event: the service wrote the field; in two orgs mostly what a person had done in the other one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseEvent:
     """One row of a case's history: who changed which tracked field when."""
@@ -222,7 +226,7 @@ class CaseEvent:
     event_id: str
     """The org's id of the history row, comment or mail; unique in the org."""
     kind: str
-    """``field``, ``comment`` or ``email``."""
+    """``field``, ``comment``, ``email``, or ``echo``."""
     field: str
     """Local name of the changed field for kind ``field``, else empty."""
     old: str | None

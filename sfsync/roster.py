@@ -64,6 +64,10 @@ class Work(Protocol):
         """Return the settings of an org."""
         ...
 
+    def home_unread(self, org: str) -> str | None:
+        """Return the client's own org if ``org`` is its part of a hub and must wait for that one."""
+        ...
+
     def budget(self, org: str) -> Budget:
         """Return what is known of an org's API calls."""
         ...
@@ -135,6 +139,8 @@ class Roster:
         now = self._work.clock.now()
         owed = self._owed(org, RUNS, now)
         nightly = f"nightly:{org}" in owed
+        if owed and self._work.home_unread(org):
+            return None
         if not owed or self._work.budget(org).left(self._work.org(org).api_share, now, nightly=nightly) == 0:
             return None
         report = None

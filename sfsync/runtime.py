@@ -25,6 +25,7 @@ from sfsync.errors import (
     BudgetSpent,
     LeaseLost,
     Next,
+    OrgBusy,
     Place,
     SettingsError,
     SfsyncError,
@@ -179,6 +180,30 @@ class Runtime:
         wanted = (self.settings.clients_dir or shapes / "clients") / f"{name}.yaml"
         raise SettingsError(f"client {name!r} has no file", Place(str(wanted)))
 
+    def mappings_of(self, org: str) -> Mappings:
+        """Return what a client's records are in this org: its own, its own beside a hub, or its part of a hub."""
+        client = self.client(self.client_name(org))
+        if self.org(org).role == "hub":
+            return client.hub
+        return client.mirrored if self._hub_of(org) else client.mappings
+
+    def _hub_of(self, org: str) -> str | None:
+        """Return the part of a hub of the client whose own org this is, if it has one."""
+        client = self.client_name(org)
+        return next((n for n, o in self.settings.orgs.items() if o.role == "hub" and o.client == client), None)
+
+    def home_unread(self, org: str) -> str | None:
+        """Return the client's own org if ``org`` is its part of a hub and nobody has read the client's own yet.
+
+        A hub says something of records only; which records there are is known from the client's own org.
+        """
+        if self.org(org).role != "hub":
+            return None
+        client = self.client_name(org)
+        homes = [name for name, one in self.settings.orgs.items() if one.role == "client"]
+        home = next(name for name in homes if self.client_name(name) == client)
+        return home if self._row(home).last_success_at is None else None
+
     def contract(self, name: str) -> Contract:
         """Return what a client was promised, on the published holidays of its calendar (CAL-6)."""
         return self.calendars.contract(self.client(name), self.clock.now())
@@ -245,7 +270,7 @@ class Runtime:
         Raises CheckFailed with the org's own words; then nothing of it is in force.
         """
         settings = self.org(org)
-        mappings = self.client(self.client_name(org)).mappings
+        mappings = self.mappings_of(org)
         session = self._session(org, MemoryTokens(), username=username or settings.username)
         with closing(session):
             done = deploy(session, zip_package(generate(mappings)), check_only=check_only)
@@ -273,10 +298,12 @@ class Runtime:
         A ``nightly`` run may use the calls that are kept for the night. The run is on record either way.
         """
         name = self.client_name(org)
-        settings, client = self.org(org), self.client(name)
+        settings, mappings = self.org(org), self.mappings_of(org)
         row = self._row(org)
         if row.state == "paused" and not confirmed:
             raise AccessDenied(f"org {org} is paused: {row.reason}", advice=f"sfsync org resume {org}")
+        if home := self.home_unread(org):
+            raise OrgBusy(f"org {org} is read after the client's own org {home}; first: sfsync sync {home}")
         with self._held(name, org) as hold, self._paced(self.session(org), row, nightly) as session:
             run = self.store.begin_run(name, org, self.clock.now())
             reach = Reach(session, hold, self.clock, turn_seconds)
@@ -293,10 +320,12 @@ class Runtime:
 
             try:
                 self.store.pin(name, org, session.organization_id)
+                if row.last_success_at is None:
+                    self.store.link_all(name, org, mappings)
                 report = sync_org(
                     reach,
-                    self.store.room(name, org, client.mappings, hold.lease),
-                    client.mappings,
+                    self.store.room(name, org, mappings, hold.lease),
+                    mappings,
                     self.contract(name),
                     now=self.clock.now(),
                     bounds=Bounds(settings.max_changes, settings.max_vanished_percent, confirmed=confirmed),
@@ -372,15 +401,15 @@ class Runtime:
         Reads the org, which costs the API calls that the report counts. Raises what ``sync`` raises.
         """
         name = self.client_name(org)
-        settings, client = self.org(org), self.client(name)
+        settings, mappings = self.org(org), self.mappings_of(org)
         with self._held(name, org) as hold, closing(self.session(org)) as session:
             reach = Reach(session, hold, self.clock)
             self.store.pin(name, org, session.organization_id)
-            with self.store.rehearse(name, org, client.mappings) as room:
+            with self.store.rehearse(name, org, mappings) as room:
                 return preview(
                     reach,
                     room,
-                    client.mappings,
+                    mappings,
                     self.contract(name),
                     now=self.clock.now(),
                     bounds=Bounds(settings.max_changes, settings.max_vanished_percent, confirmed=True),
@@ -392,21 +421,21 @@ class Runtime:
         With ``repair`` what differs is read again and merged; the next sync writes what follows from it.
         """
         name = self.client_name(org)
-        settings, client = self.org(org), self.client(name)
+        settings, mappings = self.org(org), self.mappings_of(org)
         with self._held(name, org) as hold, self._paced(self.session(org), self._row(org), True) as session:
             reach = Reach(session, hold, self.clock)
             self.store.pin(name, org, session.organization_id)
-            room = self.store.room(name, org, client.mappings, hold.lease)
+            room = self.store.room(name, org, mappings, hold.lease)
             bookmarks = room.bookmarks()
             ids = Ids(reach.organization_id)
-            reach.check(client.mappings, bookmarks, ids)
-            made, shown = audit(reach, room, client.mappings, client=name, name=org, now=self.clock.now())
+            reach.check(mappings, bookmarks, ids)
+            made, shown = audit(reach, room, mappings, client=name, name=org, now=self.clock.now())
             if repair:
                 report = Report(org)
                 bounds = Bounds(settings.max_changes, settings.max_vanished_percent)
                 vanishing = Vanishing(room.linked())
-                for page in pages_of(made, shown, client.mappings, bookmarks):
-                    take_in(page, room, client.mappings, ids, bounds, report, vanishing)
+                for page in pages_of(made, shown, mappings, bookmarks):
+                    take_in(page, room, mappings, ids, bounds, report, vanishing)
             return made, self.store.keep_certificate(made)
 
     def check_calendar(self, client: str) -> int:

@@ -8,17 +8,21 @@ never printed.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from sfsync.errors import Place, SettingsError
 
 PREFIX = "SFSYNC_"
 NESTED = "__"
 FILE = "sfsync.toml"
+NAMES = r"^[a-z0-9][a-z0-9_-]{0,39}(@[a-z0-9][a-z0-9_-]{0,39})?$"
+"""Of orgs; one with an ``@`` is a client's part of a hub."""
 
 
 class _Strict(BaseModel):
@@ -57,6 +61,10 @@ class OrgSettings(_Strict):
     client: str | None = None
     """Name of the client overlay; the org's own name if absent."""
     role: Literal["client", "hub"] = "client"
+    clients: tuple[str, ...] = ()
+    """Of a hub: the clients whose records it holds; each has an org of its own, too."""
+    hub: str | None = None
+    """Of one client's part of a hub: the hub's own name. Made from ``clients``, never written in a file."""
     login_url: str = "https://login.salesforce.com"
     audience: str | None = None
     organization_id: Annotated[str | None, Field(pattern="^00D[A-Za-z0-9]{12}([A-Za-z0-9]{3})?$")] = None
@@ -81,13 +89,22 @@ class OrgSettings(_Strict):
     """Local day and time of the weekly proof that org and store are equal; orgs are spread over the two hours after."""
 
 
+def part_of_hub(client: str, hub: str) -> str:
+    """Return the name of a client's part of a hub: ``acme@hub``."""
+    return f"{client}@{hub}"
+
+
 class Settings(_Strict):
-    """Everything an operator sets."""
+    """Everything an operator sets.
+
+    A hub stands in the file once; in ``orgs`` there is one entry for each of its clients, called ``acme@hub``, because
+    one run is about one client.
+    """
 
     store: StoreSettings = StoreSettings()
     broker: BrokerSettings = BrokerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
-    orgs: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")], OrgSettings] = Field(default_factory=dict)
+    orgs: dict[Annotated[str, Field(pattern=NAMES)], OrgSettings] = Field(default_factory=dict)
     data_dir: Path
     mappings_dir: Path | None = None
     """A directory that replaces the standard ``mappings/``."""
@@ -95,10 +112,77 @@ class Settings(_Strict):
     """A directory of client overlays; ``clients/`` beside ``sfsync.toml`` if it exists."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _hubs_in_parts(cls, data: Any) -> Any:
+        """Turn each hub into its clients' parts, and refuse what cannot be meant."""
+        if not isinstance(data, dict) or not isinstance(data.get("orgs"), dict):
+            return data
+        hubs = {n: one for n, one in data["orgs"].items() if _said(one, "role") == "hub" and not _said(one, "hub")}
+        orgs = {n: one for n, one in data["orgs"].items() if n not in hubs}
+        _refuse_wrong_hubs(orgs, hubs)
+        for name, hub in hubs.items():
+            for client in _said(hub, "clients"):
+                part = {"client": client, "clients": (), "hub": name}
+                made = hub.model_copy(update=part) if isinstance(hub, OrgSettings) else {**hub, **part}
+                orgs[part_of_hub(client, name)] = made
+        return {**data, "orgs": orgs}
+
+    @property
+    def hubs(self) -> dict[str, list[str]]:
+        """Return the parts of each hub by its name."""
+        found: dict[str, list[str]] = {}
+        for name, org in self.orgs.items():
+            if org.hub is not None:
+                found.setdefault(org.hub, []).append(name)
+        return found
+
     @field_validator("data_dir", "mappings_dir", "clients_dir")
     @classmethod
     def _from_home(cls, path: Path | None) -> Path | None:
         return path.expanduser().resolve() if path is not None else None
+
+
+def _said(given: Any, key: str) -> Any:
+    return given.get(key) if isinstance(given, dict) else getattr(given, key, None)
+
+
+def _refuse_wrong_hubs(orgs: Mapping[str, Any], hubs: Mapping[str, Any]) -> None:
+    """Raise ValueError for a hub, or an organisation, that means two things at once."""
+    homes: dict[str, list[str]] = {}
+    for name, given in orgs.items():
+        if _said(given, "hub") and isinstance(given, OrgSettings):
+            continue
+        if _said(given, "hub") or "@" in name:
+            raise ValueError(f'orgs.{name}: a hub is written once, as [orgs.NAME] with role = "hub" and its clients')
+        if _said(given, "clients"):
+            raise ValueError(f'orgs.{name}.clients: only a hub has clients; say role = "hub", or client = "..."')
+        homes.setdefault(_said(given, "client") or name, []).append(name)
+    taken: dict[str, str] = {}
+    for name, hub in hubs.items():
+        alone, clients = _said(hub, "client"), _said(hub, "clients")
+        if alone:
+            raise ValueError(f'orgs.{name}.client: a hub holds records of several clients; say clients = ["{alone}"]')
+        if not clients or not isinstance(clients, (list, tuple)):
+            raise ValueError(f'orgs.{name}: a hub needs clients = ["...", "..."], the clients whose records it holds')
+        for client in clients:
+            if client in taken:
+                raise ValueError(f"client {client} is in two hubs, {taken[client]} and {name}; it can be in one")
+            taken[client] = name
+            if len(homes.get(client, ())) != 1:
+                have = " and ".join(homes.get(client, ())) or "none"
+                raise ValueError(f"client {client} of hub {name} needs one org of its own; it has {have}")
+    pinned: dict[str, str] = {}
+    whole = {name: given for name, given in orgs.items() if not _said(given, "hub")}
+    for name, given in (*whole.items(), *hubs.items()):
+        organization = str(_said(given, "organization_id") or "")[:15]
+        if organization in pinned:
+            raise ValueError(
+                f"orgs.{name} and orgs.{pinned[organization]} are the same organisation {organization}; one "
+                'organisation is one org, and only a hub (role = "hub") holds records of several clients'
+            )
+        if organization:
+            pinned[organization] = name
 
 
 def load(file: Path | None = None, environ: dict[str, str] | None = None) -> Settings:
@@ -128,10 +212,11 @@ def load(file: Path | None = None, environ: dict[str, str] | None = None) -> Set
         return Settings.model_validate(data)
     except ValidationError as bad:
         first = bad.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = "there is no such key" if first["type"] == "extra_forbidden" else str(first["msg"])
+        key = re.sub(r"^orgs\.[^.@]+@", "orgs.", ".".join(str(part) for part in first["loc"]))
+        message = str(first["msg"]).removeprefix("Value error, ")
+        message = "there is no such key" if first["type"] == "extra_forbidden" else message
         variable = from_environment.get(key)
-        raise SettingsError(message, Place(variable) if variable else Place(str(path), None, key)) from None
+        raise SettingsError(message, Place(variable) if variable else Place(str(path), None, key or None)) from None
 
 
 def settings_file(file: Path | None = None, environ: dict[str, str] | None = None) -> Path:

@@ -202,7 +202,9 @@ def absorb(
     """Read what changed, merge it, and commit page by page together with the bookmark."""
     vanishing = Vanishing(room.linked())
     for page in org.pages(mappings, bookmarks, ids):
-        take_in(page, room, mappings, ids, bounds, report, vanishing)
+        before = bookmarks.get(page.object)
+        first = before is None or before.read_to is None
+        take_in(page, room, mappings, ids, bounds, report, vanishing, first=first)
 
 
 def take_in(
@@ -213,22 +215,33 @@ def take_in(
     bounds: Bounds,
     report: Report,
     vanishing: Vanishing,
+    *,
+    first: bool = False,
 ) -> None:
-    """Merge one page with what is remembered of its records, and commit it with its bookmark."""
+    """Merge one page with what is remembered of its records, and commit it with its bookmark.
+
+    ``first`` says that the object was never read to its end in this org.
+    """
     prefixes = {mapping.object: mapping.prefix for mapping in mappings}
     mapping = mappings.by_object[page.object]
     page, memories = named(page, mapping, room, ids, vanishing)
-    vanishing.count(page, memories, bounds)
     lookups = {str(s.wire[name]) for s in page.seen for name in mapping.lookups if s.wire.get(name)}
     held = {
         str(values[name]) for _, values in memories.values() if values for name in mapping.lookups if values.get(name)
     }
-    near = room.ids(lookups, held)
+    gone = {sf_id for sf_id, _ in page.hard_deleted}
+    near = room.ids(lookups | gone, held)
     ids.to_key.update(near.to_key)
     ids.to_id.update(near.to_id)
+    ids.gone.update(near.gone)
+    if mapping.client:  # the org names what was deleted of every client; what this one never had is not its loss
+        page = replace(page, hard_deleted=tuple(one for one in page.hard_deleted if one[0] in near.to_key))
+    vanishing.count(page, memories, bounds)
     merged = []
     for seen in page.seen:
         link, local = memories.get(seen.key, (None, None))
+        if mapping.client and not (first and mapping.copy):
+            refuse_strangers(mapping, seen, local, ids)
         one = merge(mapping, seen, link, local, ids, prefixes)
         ids.add(seen.sf_id, seen.key)
         report.read += 1
@@ -275,8 +288,24 @@ def _under(key: str, seen: Seen, mapping: ObjectMapping, ids: Ids) -> Seen:
     """Return ``seen`` under ``key``, noting what its key field holds if that is something else."""
     if key == seen.key:
         return seen
-    held = "" if seen.key == derived_key(mapping.prefix, ids.organization_id, seen.sf_id) else seen.key
+    derived = derived_key(mapping.prefix, ids.organization_id, seen.sf_id)
+    held = "" if seen.key == derived else mapping.external(seen.key)
     return replace(seen, key=key, miskeyed=held)
+
+
+def refuse_strangers(mapping: ObjectMapping, seen: Seen, local: Values | None, ids: Ids) -> None:
+    """Raise SafetyStop for a row of a hub that does not hang together with what this client has.
+
+    A copy is of a record that the client has; what consultants add is about a record that the client has. So a key that
+    somebody edited in the hub moves nothing from one client to another. Only the first read of a hub takes copies of
+    records that the client no longer has, as deleted ones: a store that was lost finds them there.
+    """
+    about = str(seen.wire.get(mapping.about) or "") if mapping.about else ""
+    if (mapping.copy and local is None) or (about and about not in ids.to_key):
+        raise SafetyStop(
+            f"{mapping.object} {seen.sf_id} in the hub is not, or is not about, a record of {mapping.client}; nothing "
+            "of it was stored. Correct it in the hub"
+        )
 
 
 @dataclass(slots=True)

@@ -161,6 +161,7 @@ def _python(node: Node) -> Evaluation:  # one flat table of the language; a clas
         "UPPER": lambda s: (parts[0](s) or "").upper(),
         "LOWER": lambda s: (parts[0](s) or "").lower(),
         "TRIM": lambda s: (parts[0](s) or "").strip(),
+        "FIND": lambda s: float((parts[1](s) or "").find(w) + 1) if (w := parts[0](s)) else 0.0,
         "CONTAINS": lambda s: (parts[1](s) or "") in (parts[0](s) or ""),
         "BEGINS": lambda s: (parts[0](s) or "").startswith(parts[1](s) or ""),
         "SUBSTITUTE": lambda s: (parts[0](s) or "").replace(parts[1](s) or "", parts[2](s) or ""),

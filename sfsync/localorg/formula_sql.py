@@ -167,6 +167,7 @@ def _sql_call(operator: str, p: list[str], kinds: list[str]) -> str:
         "UPPER": "upper({0})",
         "LOWER": "lower({0})",
         "TRIM": "trim({0})",
+        "FIND": "CASE WHEN nullif({0}, '') IS NULL THEN 0 ELSE instr(coalesce({1}, ''), {0}) END",
         "CONTAINS": "(instr(coalesce({0}, ''), {1}) > 0)",
         "BEGINS": "(substr(coalesce({0}, ''), 1, length({1})) = {1})",
         "SUBSTITUTE": "replace({0}, {1}, {2})",

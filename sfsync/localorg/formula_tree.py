@@ -44,6 +44,7 @@ FUNCTIONS: dict[str, tuple[int, int, str | None]] = {
     "UPPER": (1, 1, "text"),
     "LOWER": (1, 1, "text"),
     "TRIM": (1, 1, "text"),
+    "FIND": (2, 2, "number"),
     "CONTAINS": (2, 2, "boolean"),
     "BEGINS": (2, 2, "boolean"),
     "SUBSTITUTE": (3, 3, "text"),

@@ -1,7 +1,7 @@
 """Quick actions: the few buttons with which people log time, acknowledge and decide, without a flow or code.
 
-It may not know permission sets. It keeps one law: an action that needs a field which is off is left out, and so is its
-button.
+It may not know permission sets. It keeps one law: an action that needs a field which is off, or which people do not
+change in this org, is left out, and so is its button.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def _element(action: Action, mappings: Mappings) -> Element | None:
     if action.on not in mappings.objects or (action.creates and action.creates[0] not in mappings.objects):
         return None
     target = mappings[action.creates[0] if action.creates else action.on]
-    api = {f.name: f.api for f in deployed(target)}
+    if action.creates and target.copy:
+        return None
+    api = {f.name: f.api for f in deployed(target) if f.owner != "service"}
     needed = {name for name, _ in (*action.asks, *action.sets)} | ({action.creates[1]} if action.creates else set())
     if not needed <= api.keys():
         return None

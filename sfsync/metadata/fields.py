@@ -13,6 +13,8 @@ REVISION = "Sfsync_Revision__c"
 _FORMULA_PRECISION = 18
 _LONGEST_PLAIN_TEXTAREA = 255
 _VISIBLE_LINES = 5
+_KEY_LENGTH, _KEY_LENGTH_IN_HUB = 64, 128
+"""In a hub the client's name stands in front."""
 
 
 def deployed(mapping: ObjectMapping) -> list[MappedField]:
@@ -38,7 +40,7 @@ def own_fields(mapping: ObjectMapping) -> list[Element]:
                 externalId=True,
                 inlineHelpText="Kept by the maintenance service.",
                 label="Sfsync Key",
-                length=64,
+                length=_KEY_LENGTH_IN_HUB if mapping.client else _KEY_LENGTH,
                 required=False,
                 type="Text",
                 unique=True,

@@ -26,17 +26,22 @@ def fields_page(mappings: Mappings) -> str:
         "",
         *(f"- **{owner}**: {meaning}." for owner, meaning in _OWNERS.items()),
         "",
+        "The column *with a hub* is about clients whose consultants work in an org of their own: where people write",
+        "the field, while the other org shows a copy; *alone* means that it stands in that org and in no other. A",
+        "field that is only there for clients with a hub says so. Without a hub people of both sides write in the",
+        "client's org.",
+        "",
         "Fields without `__c` are Salesforce's own and are never deployed. Two more fields come with the package:",
         "`Sfsync_Key__c`, the external id that makes every create an upsert, and `Sfsync_Revision__c`, which only",
         "grows.",
         "",
     ]
     for mapping in mappings:
-        lines += _section(mapping)
+        lines += _section(mapping, mappings.declared.get(mapping.name, mapping))
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _section(mapping: ObjectMapping) -> list[str]:
+def _section(mapping: ObjectMapping, declared: ObjectMapping) -> list[str]:
     about = [mapping.description] if mapping.description else []
     facts = [f"Mapping `{mapping.name}`", f"record `{mapping.record.__name__}`", f"keys begin with `{mapping.prefix}:`"]
     if mapping.key:
@@ -49,9 +54,9 @@ def _section(mapping: ObjectMapping) -> list[str]:
         "",
         " ".join([*about, "; ".join(facts) + "."]),
         "",
-        "| field | API name | type | owner | about |",
-        "|---|---|---|---|---|",
-        *(_row(field) for field in mapping.fields.values()),
+        "| field | API name | type | owner | with a hub | about |",
+        "|---|---|---|---|---|---|",
+        *(_row(field) for field in declared.fields.values()),
         "",
     ]
 
@@ -60,6 +65,8 @@ def _row(field: MappedField) -> str:
     notes = [field.label if field.label.endswith((".", "?")) else f"{field.label}."]
     if field.help:
         notes.append(field.help if field.help.endswith((".", "?")) else f"{field.help}.")
+    if field.only == "mirrored":
+        notes.append("Only with a hub.")
     if field.formula:
         notes.append(f"Formula: `{field.formula}`.")
     if field.default:
@@ -68,10 +75,26 @@ def _row(field: MappedField) -> str:
         notes.append("Required.")
     if field.history:
         notes.append("History is tracked.")
-    if field.owner == "shared":
-        notes.append(f"On conflict: {field.on_conflict}.")
-    cells = (f"`{field.name}`", f"`{field.api}`", _type(field.type), field.owner, " ".join(notes))
+    api = f"`{field.api}`" + (f", in a hub `{field.hub_api}`" if field.hub_api else "")
+    cells = (f"`{field.name}`", api, _type(field.type), field.owner, _beside(field), " ".join(notes))
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _beside(field: MappedField) -> str:
+    """Return what becomes of a field where the client's records are in two orgs."""
+    if field.only == "copy":
+        return "on a copy alone"
+    if field.only in ("client", "hub"):
+        return f"{field.only} alone"
+    if field.owner == "service":
+        return "service"
+    if field.formula is not None:
+        return "each computes it"
+    if field.people == "both":
+        return f"both write; {field.on_conflict} wins"
+    if field.type.kind in ("autonumber", "user"):
+        return f"{field.people} alone"
+    return f"{field.people} writes"
 
 
 def _type(kind: FieldType) -> str:

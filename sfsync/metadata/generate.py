@@ -11,14 +11,14 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from sfsync.mapping import Mappings, ObjectMapping, editor_schema, load_mappings
+from sfsync.mapping import Mappings, ObjectMapping, editor_schema, in_hub, load_mappings
 from sfsync.metadata.actions import quick_actions
 from sfsync.metadata.check import contents
 from sfsync.metadata.fields import custom_field, deployed, name_field, own_fields
 from sfsync.metadata.fieldspage import fields_page
 from sfsync.metadata.packagepage import package_page
 from sfsync.metadata.pages import APP, app, layouts, list_views, tabs
-from sfsync.metadata.permissions import PEOPLE_CREATE, ROLES, custom_permissions, permission_set
+from sfsync.metadata.permissions import PEOPLE_CREATE, custom_permissions, permission_set, roles
 from sfsync.metadata.rules import validation_rules
 from sfsync.metadata.xmltext import NOTICE, Element, leaf, parse, render, tree
 
@@ -26,6 +26,7 @@ API_VERSION = "63.0"
 """The version of the WSDL the files are checked against; every org of that version or newer takes them."""
 
 SOURCE = "mappings/salesforce"
+HUB_SOURCE = "mappings/salesforce-hub"
 UNINSTALL = "mappings/salesforce-uninstall"
 COMMAND = "sfsync metadata generate"
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
@@ -41,7 +42,7 @@ def generate(mappings: Mappings) -> dict[str, bytes]:
         files[f"objects/{mapping.object}.object"] = _object(mapping, mappings)
     for name, element in custom_permissions().items():
         files[f"customPermissions/{name}.customPermission"] = element
-    for role in ROLES:
+    for role in roles(mappings):
         files[f"permissionsets/{role.name}.permissionset"] = permission_set(role, mappings)
     for name, element in layouts(mappings).items():
         files[f"layouts/{name}.layout"] = element
@@ -56,6 +57,11 @@ def generate(mappings: Mappings) -> dict[str, bytes]:
         for kind, name in contents(path, parse(data)):
             members.setdefault(kind, []).append(name)
     return {"package.xml": render(_package(members)), **rendered}
+
+
+def hub_of(mappings: Mappings) -> Mappings:
+    """Return the mappings of a hub for its package, which is the same whoever its clients are."""
+    return in_hub(mappings.declared, "client")
 
 
 def _object(mapping: ObjectMapping, mappings: Mappings) -> Element:
@@ -89,7 +95,7 @@ def _object(mapping: ObjectMapping, mappings: Mappings) -> Element:
         nameField=name_field(mapping),
         pluralLabel=mapping.plural,
         # People's records must stay writable for the service, which owns none of them and may not modify all.
-        sharingModel="ReadWrite" if mapping.name in PEOPLE_CREATE else "Private",
+        sharingModel="ReadWrite" if mapping.name in PEOPLE_CREATE and not mapping.copy else "Private",
         validationRules=rules,
         visibility="Public",
     )
@@ -143,6 +149,7 @@ def generated_files(mappings: Mappings) -> dict[str, bytes]:
     schema = json.dumps(editor_schema(), indent=2, sort_keys=True) + "\n"
     return {
         **{f"{SOURCE}/{path}": data for path, data in source.items()},
+        **{f"{HUB_SOURCE}/{path}": data for path, data in generate(hub_of(mappings)).items()},
         **{f"{UNINSTALL}/{path}": data for path, data in uninstall(mappings).items()},
         "mappings/mapping.schema.json": schema.encode(),
         "docs/fields.md": fields_page(mappings).encode(),
@@ -196,7 +203,7 @@ def _present(directory: Path) -> list[str]:
     mark = NOTICE.encode()
     return [
         found.relative_to(directory).as_posix()
-        for folder in (SOURCE, UNINSTALL)
+        for folder in (SOURCE, HUB_SOURCE, UNINSTALL)
         for found in (directory / folder).rglob("*")
         if found.is_file() and mark in found.read_bytes()[:300]
     ]

@@ -57,6 +57,12 @@ VIEWS: dict[str, tuple[View, ...]] = {
             (("request", "equals", "1"),),
         ),
         View(
+            "Maintenance_By_Client",
+            "Requests by client",
+            ("client", "number", "CASES.SUBJECT", "CASES.STATUS", "priority", "sla_status", "due_at"),
+            (("request", "equals", "1"),),
+        ),
+        View(
             "Maintenance_At_Risk",
             "SLA at risk",
             ("CASES.CASE_NUMBER", "CASES.SUBJECT", "priority", "due_at", "explained"),

@@ -32,7 +32,7 @@ CLIENT_FIELDS: dict[str, frozenset[str] | None] = {
 """Fields of people that the client's approvers fill in, by mapping; None is all of them."""
 
 CONSULTANT_FIELDS: dict[str, frozenset[str]] = {
-    "case": frozenset({"priority", "category", "scope", "acknowledged_at", "paused", "pause_reason"}),
+    "case": frozenset({"priority", "category", "scope", "acknowledged_at", "paused", "pause_reason", "answer"}),
     "estimate": frozenset(
         {
             "case",
@@ -48,6 +48,7 @@ CONSULTANT_FIELDS: dict[str, frozenset[str]] = {
     ),
     "time_entry": frozenset(
         {"case", "consultant", "worked_on", "worked_minutes", "category", "description", "billable", "correction_of"}
+        | {"internal_note"}
     ),
 }
 """Fields of people that consultants fill in, by mapping."""
@@ -73,6 +74,12 @@ ROLES = (
     Role("sfsync_Consultant", "Maintenance: Consultant", "Works on cases, writes estimates and logs time."),
     Role(SERVICE, "Maintenance: Service", "The integration user of sfsync, and nobody else.", SERVICE, True),
 )
+
+
+def roles(mappings: Mappings) -> tuple[Role, ...]:
+    """Return the roles of an org: no person of a client works in a hub."""
+    hub = any(mapping.client for mapping in mappings)
+    return tuple(role for role in ROLES if not (hub and role.name.startswith("sfsync_Client_")))
 
 
 def custom_permissions() -> dict[str, Element]:
@@ -144,7 +151,7 @@ def _object_rights(role: Role, mapping: ObjectMapping) -> tuple[bool, bool, bool
     edits = any(_field_rights(role, mapping).values())
     if role.api_user:
         return mapping.key is not None, written(mapping), True
-    creates = role.name == "sfsync_Consultant" and mapping.name in PEOPLE_CREATE
+    creates = role.name == "sfsync_Consultant" and mapping.name in PEOPLE_CREATE and not mapping.copy
     return creates, edits or creates, mapping.custom
 
 
@@ -166,7 +173,7 @@ def _may_edit(role: Role, mapping: ObjectMapping, field: MappedField) -> bool:
     if field.formula is not None or field.type.kind == "autonumber":
         return False
     if role.api_user:
-        return field.writable
+        return field.writable or field.initial
     if field.owner == "service":
         return False
     if role.name == "sfsync_Consultant":

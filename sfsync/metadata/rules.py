@@ -52,7 +52,8 @@ DESIGN: dict[str, tuple[DesignRule, ...]] = {
             "Only_Sent_Is_Decided",
             "AND(NOT(ISNEW()), ISCHANGED({status}), "
             'OR(ISPICKVAL({status}, "Approved"), ISPICKVAL({status}, "Rejected")), '
-            'NOT(ISPICKVAL(PRIORVALUE({status}), "Sent")), NOT(ISPICKVAL(PRIORVALUE({status}), "Question")))',
+            'NOT(ISPICKVAL(PRIORVALUE({status}), "Sent")), NOT(ISPICKVAL(PRIORVALUE({status}), "Question")), '
+            f"{_NOT_SERVICE})",
             "Only an estimate that was sent can be approved or rejected.",
             "status",
             "A draft or a superseded version is no offer.",
@@ -85,7 +86,7 @@ DESIGN: dict[str, tuple[DesignRule, ...]] = {
         ),
         DesignRule(
             "No_Work_In_The_Future",
-            "AND(OR(ISNEW(), ISCHANGED({worked_on})), {worked_on} > TODAY())",
+            "AND(OR(ISNEW(), ISCHANGED({worked_on})), {worked_on} > TODAY(), " + _NOT_SERVICE + ")",
             "Work is logged on the day it was done or later.",
             "worked_on",
             "Planned work is an estimate.",

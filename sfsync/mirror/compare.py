@@ -17,7 +17,7 @@ from enum import StrEnum
 
 from sfsync.mapping import MappedField, ObjectMapping
 from sfsync.mirror.merge import Link
-from sfsync.mirror.translate import Seen, Wire, same
+from sfsync.mirror.translate import Seen, Wire, same, selected
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ def digest_of(content: Mapping[str, object]) -> str:
 
 def numbers(mapping: ObjectMapping) -> list[MappedField]:
     """Return the mapped fields that can be added up on both sides."""
-    return [line for line in mapping.fields.values() if line.type.kind in ("integer", "decimal", "hours")]
+    return [line for line in selected(mapping) if line.type.kind in ("integer", "decimal", "hours")]
 
 
 def figures(mapping: ObjectMapping, links: Iterable[Link]) -> dict[date, Figures]:

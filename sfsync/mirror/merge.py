@@ -81,11 +81,13 @@ class Merged:
     new: bool = False
     relinked: bool = False
     """The link itself says something new: another stamp, deletion, values."""
+    older: bool = False
+    """This org has held the record for longer than the store knew: it was born here, or earlier here."""
 
     @property
     def changed(self) -> bool:
         """True if the store must write anything."""
-        return self.new or self.relinked or bool(self.local)
+        return self.new or self.relinked or self.older or bool(self.local)
 
 
 def merge(
@@ -148,7 +150,20 @@ def merge(
         revision=max(seen.revision, link.revision if link else 0),
         merged_into=seen.merged_into,
     )
-    return Merged(changes, now_linked, tuple(conflicts), tuple(edits), new=local is None, relinked=now_linked != link)
+    return Merged(
+        changes,
+        now_linked,
+        tuple(conflicts),
+        tuple(edits),
+        new=local is None,
+        relinked=now_linked != link,
+        older=mapping.mirrored and local is not None and _older(seen, local),
+    )
+
+
+def _older(seen: Seen, local: Values) -> bool:
+    known = local.get("created_at")
+    return seen.created_at is not None and (not isinstance(known, datetime) or seen.created_at < known)
 
 
 def _first(mapping: ObjectMapping, seen: Seen, ids: Ids, prefixes: Mapping[str, str]) -> Merged:

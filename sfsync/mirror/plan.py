@@ -8,7 +8,7 @@ they differ, parents before children.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -134,7 +134,8 @@ def plan(mappings: Mappings, records: Iterable[tuple[Link, Values]], ids: Ids) -
     """Return the changes that make the org show the store's values, parents before children.
 
     ``records`` are the links that may differ, each with the local values. A record that the org has
-    deleted is left alone: nothing is resurrected without a person.
+    deleted is left alone: nothing is resurrected without a person. A record is not brought to a further org while its
+    mapping says so, nor where the record it needs to point to is not.
     """
     order = {mapping.object: index for index, mapping in enumerate(mappings)}
     records = list(records)
@@ -146,14 +147,42 @@ def plan(mappings: Mappings, records: Iterable[tuple[Link, Values]], ids: Ids) -
         if mapping is None or link.deleted or (link.sf_id is None and mapping.key is None):
             continue
         try:
-            change = _change(mapping, link, local, ids, carried)
+            change = None if _stays_away(mapping, link, local) else _change(mapping, link, local, ids, carried)
         except _CannotHold as bad:
             refused.append(Unplannable(link.object, link.key, bad.field, str(bad)))
             continue
         if change is not None:
             changes.append(change)
+    changes = _without_absent_parents(mappings, changes)
     changes.sort(key=lambda c: (order[c.object], c.parent, c.key))
     return Plan(tuple(changes), tuple(refused))
+
+
+def _stays_away(mapping: ObjectMapping, link: Link, local: Values) -> bool:
+    """Return whether a record that this org does not have must not be brought there."""
+    return link.sf_id is None and any(local.get(name) in words for name, words in mapping.copied_unless.items())
+
+
+def _without_absent_parents(mappings: Mappings, changes: list[Change]) -> list[Change]:
+    """Return the changes without lookups to records that are not brought to this org.
+
+    Such a lookup is null there, and a record that cannot be without it stays away, too.
+    """
+    kept = {change.key: change for change in changes}
+    checked = {mapping.object for mapping in mappings if mapping.copied_unless}
+    for change in changes if checked else ():
+        mapping = mappings.by_object[change.object]
+        absent = [
+            name
+            for name, value in change.fields.items()
+            if mapping.lookups.get(name) in checked and str(value).startswith("key:") and str(value)[4:] not in kept
+        ]
+        if any(mapping.fields[name].required for name in absent):
+            del kept[change.key]
+        elif absent:
+            fields = {name: value for name, value in change.fields.items() if name not in absent}
+            kept[change.key] = replace(change, fields=fields)
+    return [change for change in kept.values() if change.creates or change.fields]
 
 
 class _CannotHold(Exception):
@@ -171,7 +200,8 @@ def _change(mapping: ObjectMapping, link: Link, local: Values, ids: Ids, carried
             continue
         if line.type.kind == "lookup" and local[name] and not parent:
             parent = str(local[name])
-        if not line.writable or line.type.kind == "autonumber":
+        written = line.writable or (line.initial and link.sf_id is None)
+        if not written or line.type.kind == "autonumber":
             continue
         try:
             ours = to_wire(line.type, local[name], ids)

@@ -92,6 +92,8 @@ class Ids:
     organization_id: str
     to_key: dict[str, str] = field(default_factory=dict)
     to_id: dict[str, str] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    """Keys of records that this org has deleted: nothing there can point to them."""
 
     def add(self, sf_id: str, key: str) -> None:
         """Remember that ``sf_id`` is the record ``key``."""
@@ -137,7 +139,7 @@ def to_wire(kind: FieldType, value: Value, ids: Ids) -> Wire:
     """Return the canonical org form of a local value; Untranslatable if the org cannot hold it.
 
     A lookup to a record that is not in the org yet becomes ``key:<key>``: the writer refers to it by
-    its external id.
+    its external id. A lookup to one that this org has deleted is null there.
     """
     if value is None:
         return False if kind.kind == "checkbox" else None
@@ -162,7 +164,7 @@ def to_wire(kind: FieldType, value: Value, ids: Ids) -> Wire:
                 raise Untranslatable(f"{value!r} is no instant with a zone")
             return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         case "lookup":
-            return ids.to_id.get(str(value), f"key:{value}")
+            return None if value in ids.gone else ids.to_id.get(str(value), f"key:{value}")
         case _:
             return _text(str(value), kind)
 
@@ -311,13 +313,18 @@ def line_of(mapping: ObjectMapping, name: str) -> MappedField:
 
 
 def key_field_value(mapping: ObjectMapping, key: str, sf_id: str, organization_id: str) -> str | None:
-    """Return what a record's key field has to hold: its key, or nothing where the key is derived from the id."""
+    """Return what a record's key field has to hold: its key, or nothing where the key is derived from the id.
+
+    In a hub every record carries whose it is.
+    """
+    if mapping.client:
+        return mapping.external(key)
     return None if key == derived_key(mapping.prefix, organization_id, sf_id) else key
 
 
 def selected(mapping: ObjectMapping) -> list[MappedField]:
     """Return the fields to read, in the mapping's order."""
-    return list(mapping.fields.values())
+    return [line for line in mapping.fields.values() if line.read]
 
 
 def same(kind: FieldType, left: Wire, right: Wire) -> bool:

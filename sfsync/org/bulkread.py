@@ -22,6 +22,7 @@ from sfsync.org.place import Place, instant, since, written
 from sfsync.org.rows import EventSource, RowReader
 from sfsync.org.session import OrgSession
 from sfsync.org.soql import Select, compare
+from sfsync.org.whose import only_ours
 
 log = logging.getLogger("sfsync.org")
 
@@ -103,8 +104,13 @@ class Load:
             return replace(records, order=())
         source = self.reader.sources[part - 1]
         stamp, created = f"{source.above}.SystemModstamp", f"{source.above}.CreatedDate"
-        key = [f"{source.above}.{self.reader.mapping.key}"] if self.reader.mapping.key else []
-        where = [source.where, compare(created, "<", instant(self.place.upto) if self.place.upto else self.upto)]
+        mapping = self.reader.mapping
+        key = [f"{source.above}.{path}" for path in (mapping.key, mapping.whose) if path]
+        where = [
+            only_ours(mapping, f"{source.above}."),
+            source.where,
+            compare(created, "<", instant(self.place.upto) if self.place.upto else self.upto),
+        ]
         if self.bookmark.read_to is not None:
             where.append(compare(stamp, ">=", self.bookmark.read_to - self.overlap))
         return Select((*source.fields, source.parent, stamp, *key), source.child).having(*where)
@@ -142,12 +148,13 @@ class Load:
         """
         names = list(header)
         stamp = f"{source.above}.SystemModstamp"
-        key_column = f"{source.above}.{self.reader.mapping.key}" if self.reader.mapping.key else ""
+        mapping = self.reader.mapping
+        key_column, whose_column = (f"{source.above}.{path}" if path else "" for path in (mapping.key, mapping.whose))
 
         def read(row: Sequence[str]) -> Seen:
             cells: dict[str, Any] = dict(zip(names, row, strict=True))
             sf_id = cells[source.parent]
-            key = self.reader.key_of(sf_id, cells.get(key_column, ""))
+            key = self.reader.key_of(sf_id, cells.get(key_column, ""), cells.get(whose_column, ""))
             cells["CreatedBy"] = {"Username": cells.get("CreatedBy.Username", "")}
             event = self.reader.event(source, key, cells)
             return Seen(self.reader.mapping.object, sf_id, key, {}, parse_instant(cells[stamp]), events=(event,))

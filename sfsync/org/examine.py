@@ -19,6 +19,7 @@ from sfsync.org.preflight import Preflight
 from sfsync.org.rows import RowReader
 from sfsync.org.session import OrgSession
 from sfsync.org.soql import Select, among, chunked, compare, name, query_path
+from sfsync.org.whose import only_ours
 
 BY_ID = 200
 
@@ -33,10 +34,11 @@ def figures(session: OrgSession, mappings: Mappings) -> dict[str, dict[date, Fig
 
 
 def _by_day(mapping: ObjectMapping) -> str:
+    ours = only_ours(mapping)
     sums = "".join(f", SUM({name(line.api)}) s{n}" for n, line in enumerate(numbers(mapping)))
     return (
         f"SELECT DAY_ONLY(SystemModstamp) d, COUNT(Id) n, MAX(SystemModstamp) m{sums} "
-        f"FROM {name(mapping.object)} GROUP BY DAY_ONLY(SystemModstamp)"
+        f"FROM {name(mapping.object)}{f' WHERE {ours}' if ours else ''} GROUP BY DAY_ONLY(SystemModstamp)"
     )
 
 

@@ -29,7 +29,8 @@ from sfsync.mirror.translate import (
 )
 from sfsync.org.schema import REVISION, ObjectSeen
 from sfsync.org.soql import Select, compare, either
-from sfsync.records import CaseEvent
+from sfsync.org.whose import only_ours, own_key
+from sfsync.records import ECHO, CaseEvent
 
 log = logging.getLogger("sfsync.org")
 
@@ -106,14 +107,19 @@ class RowReader:
         extra = ["Id", "SystemModstamp", "CreatedDate", "IsDeleted"]
         extra += ["LastModifiedBy.Username"] if self.seen.authored else []
         extra += [self.mapping.key] if self.mapping.key else []
+        extra += [self.mapping.whose] if self.mapping.whose else []
         extra += [REVISION] if self.seen.revision else []
         extra += ["MasterRecordId"] if self.seen.merges else []
         return tuple(dict.fromkeys([*extra, *(f.api for f in selected(self.mapping))]))
 
     def select(self, *conditions: str, events: bool = True) -> Select:
-        """Return the query for the rows that meet ``conditions``, in the order of (SystemModstamp, Id)."""
+        """Return the query for the rows that meet ``conditions``, in the order of (SystemModstamp, Id).
+
+        In a hub only this client's rows are asked for.
+        """
         children = tuple(s.below() for s in self.sources) if events else ()
-        return Select(self.columns, self.mapping.object, order=ORDER, children=children).having(*conditions)
+        ours = only_ours(self.mapping)
+        return Select(self.columns, self.mapping.object, order=ORDER, children=children).having(ours, *conditions)
 
     # --- JSON ---------------------------------------------------------------------------------------
 
@@ -131,7 +137,8 @@ class RowReader:
                 self._left_out(name, row.get("Id"), bad)
         author = row.get("LastModifiedBy")
         sf_id = long_id(str(row["Id"]))
-        key = self._key(sf_id, row.get(self.mapping.key) if self.mapping.key else None)
+        about = _along(row, self.mapping.whose)
+        key = self._key(sf_id, row.get(self.mapping.key) if self.mapping.key else None, about)
         return Seen(
             object=self.mapping.object,
             sf_id=sf_id,
@@ -161,16 +168,18 @@ class RowReader:
         """Return the event in one child row (JSON form)."""
         username = str((row.get("CreatedBy") or _NO_FIELDS).get("Username") or "")
         api = str(row.get("Field") or "")
+        ours = row.get("CreatedById") == self._user_id
+        front = f"{self._ids.organization_id[:15]}/" if self.mapping.client else ""  # two orgs may use one id
         return CaseEvent(
             case=key,
-            event_id=str(row["Id"]),
-            kind=source.kind,
+            event_id=f"{front}{row['Id']}",
+            kind=ECHO if ours and source.kind == "field" and self.mapping.mirrored else source.kind,
             field=self._local_names.get(api, api) if source.kind == "field" else "",
             old=_shown(row.get("OldValue")),
             new=_shown(row.get("NewValue")),
             at=_instant(str(row["CreatedDate"])),
             by=username,
-            by_service=row.get("CreatedById") == self._user_id or bool(_SYSTEM_USER.match(username)),
+            by_service=ours or bool(_SYSTEM_USER.match(username)),
         )
 
     # --- CSV ----------------------------------------------------------------------------------------
@@ -195,6 +204,7 @@ class RowReader:
         revision_at = at[REVISION.lower()] if self.seen.revision else None
         master_at = at["masterrecordid"] if self.seen.merges else None
         author_at = at["lastmodifiedby.username"] if self.seen.authored else None
+        whose_at = at[self.mapping.whose.lower()] if self.mapping.whose else None
         sobject = self.mapping.object
 
         def read(row: Sequence[str]) -> Seen:
@@ -209,7 +219,11 @@ class RowReader:
             return Seen(
                 object=sobject,
                 sf_id=sf_id,
-                key=self._key(sf_id, row[key_at] if key_at is not None else None),
+                key=self._key(
+                    sf_id,
+                    row[key_at] if key_at is not None else None,
+                    row[whose_at] if whose_at is not None else None,
+                ),
                 wire=wire,
                 stamp=_instant(row[stamp_at]),
                 created_at=_instant(row[created_at]) if row[created_at] else None,
@@ -223,26 +237,35 @@ class RowReader:
 
     # --- keys ---------------------------------------------------------------------------------------
 
-    def _key(self, sf_id: str, external: Any) -> str:
+    def _key(self, sf_id: str, external: Any, about: Any = None) -> str:
         """Return the record's key: the one it is known by, else the external id if it is one of ours, else derived.
 
-        A record known before keeps its key, whatever a person wrote into the key field since.
+        A record known before keeps its key, whatever a person wrote into the key field since. In a hub a row must
+        first prove to be this client's: SafetyStop otherwise.
         """
+        text = own_key(self.mapping, sf_id, str(external or ""), str(about or ""))
         known = self._ids.to_key.get(sf_id)
         if known is not None:
             return known
-        text = str(external or "")
         if text.startswith(self.mapping.prefix + ":") and _KEY.fullmatch(text) is not None:
             return text
         return derived_key(self.mapping.prefix, self._ids.organization_id, sf_id)
 
-    def key_of(self, sf_id: str, external: str) -> str:
-        """Return the key of a record of which only the id and the external id were read."""
-        return self._key(sf_id, external)
+    def key_of(self, sf_id: str, external: str, about: str = "") -> str:
+        """Return the key of a record of which only the id and the external ids were read."""
+        return self._key(sf_id, external, about)
 
     def _left_out(self, name: str, sf_id: object, bad: Exception) -> None:
         why = "it was not in the answer" if isinstance(bad, KeyError) else str(bad)
         log.warning("%s %s: field %s left out: %s", self.mapping.object, sf_id, name, why)
+
+
+def _along(row: Mapping[str, Any], path: str) -> Any:
+    """Return the value at the end of a path such as ``Case__r.Sfsync_Key__c``; None where it breaks off."""
+    value: Any = row if path else None
+    for part in path.split("."):
+        value = (value or {}).get(part)
+    return value
 
 
 @lru_cache(maxsize=4096)

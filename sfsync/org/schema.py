@@ -65,7 +65,7 @@ class ObjectSeen:
 
 def fingerprint(mapping: ObjectMapping, api_version: str) -> str:
     """Return a digest of everything in ``mapping`` that a describe is checked against."""
-    lines = [api_version, mapping.object, mapping.key or "", repr(mapping.events)]
+    lines = [api_version, mapping.object, mapping.key or "", mapping.whose, repr(mapping.events)]
     lines += [repr((f.name, f.api, f.type, f.owner, f.formula, f.required)) for f in mapping.fields.values()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 

@@ -122,7 +122,7 @@ class OrgSession:
         self.schema: dict[str, ObjectSeen] = {}
         """What preflight found of each mapped object in this run."""
         self.dice = seeded(f"{seed}/{name}")
-        self._login = Login(name, settings, clock=clock, tokens=tokens, adapter=adapter)
+        self._login = Login(settings.hub or name, settings, clock=clock, tokens=tokens, adapter=adapter)
         self._wire = Wire(clock, ca_file=settings.ca_file, adapter=adapter)
         self._wire.heard = self._hear
         self._wire.authority = self

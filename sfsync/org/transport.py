@@ -15,7 +15,7 @@ from typing import Any
 
 from sfsync.mapping import MappedField, Mappings, ObjectMapping
 from sfsync.mirror.plan import Change
-from sfsync.mirror.translate import BULK_NULL, Wire, line_of, wire_to_csv, wire_to_json
+from sfsync.mirror.translate import BULK_NULL, KEY_FIELD, Wire, line_of, wire_to_csv, wire_to_json
 from sfsync.org.composite import Sub, pack
 from sfsync.org.schema import REVISION, ObjectSeen
 from sfsync.org.session import dump_json
@@ -59,6 +59,11 @@ class Row:
     def creates(self) -> bool:
         """True if it travels as an upsert on its key."""
         return self.change.sf_id is None
+
+    @property
+    def external(self) -> str:
+        """The external id it carries in the org."""
+        return self.mapping.external(self.change.key)
 
 
 @dataclass(slots=True)
@@ -104,6 +109,8 @@ def row_of(change: Change, mappings: Mappings, schema: Mapping[str, ObjectSeen])
     seen = schema.get(change.object)
     if seen.revision if seen is not None else mapping.custom:
         body[REVISION] = change.revision
+    if mapping.whose and mapping.key is not None and change.sf_id is not None and KEY_FIELD not in change.fields:
+        body[mapping.key] = mapping.external(change.key)  # from here on it is this client's, wherever it is moved
     return Row(change, mapping, body, len(dump_json(body)) + 120)
 
 
@@ -114,14 +121,7 @@ def _named(line: MappedField, wire: Wire, mappings: Mappings) -> tuple[str, Any]
     target = mappings.by_object.get(line.type.target)
     if target is None or target.key is None:
         raise NotYet(f"{line.label}: {str(wire)[len(KEY) :]} is not in this org yet")
-    return relationship(line.api), {target.key: str(wire)[len(KEY) :]}
-
-
-def relationship(api: str) -> str:
-    """Return the name under which a lookup's parent is reached: ``Pack__c`` gives ``Pack__r``."""
-    if api.endswith("__c"):
-        return api[:-1] + "r"
-    return api.removesuffix("Id")
+    return line.relationship, {target.key: target.external(str(wire)[len(KEY) :])}
 
 
 def ordered(rows: Sequence[Row], mappings: Mappings) -> list[Row]:
@@ -257,7 +257,7 @@ def request(chunk: Chunk) -> Sub:
         if first.change.sf_id is not None:
             path = record_path(mapping.object, first.change.sf_id)
         else:
-            path = key_path(mapping.object, str(mapping.key), first.change.key)
+            path = key_path(mapping.object, str(mapping.key), first.external)
         headers = dict(NO_ASSIGNMENT)
         if first.unless_changed is not None:
             headers["If-Unmodified-Since"] = format_datetime(first.unless_changed, usegmt=True)
@@ -268,7 +268,7 @@ def request(chunk: Chunk) -> Sub:
         if row.change.sf_id is not None:
             record["id"] = row.change.sf_id
         else:
-            record[str(row.mapping.key)] = row.change.key
+            record[str(row.mapping.key)] = row.external
         records.append(record | row.body)
     path = "composite/sobjects"
     if first.creates:
@@ -287,7 +287,9 @@ def csv_of(rows: Sequence[Row], mappings: Mappings) -> tuple[list[str], list[lis
     columns: dict[str, int] = {named_by: 0}
     parsed: list[dict[str, str]] = []
     for row in rows:
-        cells = {named_by: row.change.key if row.creates else str(row.change.sf_id)}
+        cells = {named_by: row.external if row.creates else str(row.change.sf_id)}
+        if not row.creates and row.mapping.key in row.body:
+            cells[str(row.mapping.key)] = row.external
         for field_name, wire in row.change.fields.items():
             line = line_of(row.mapping, field_name)
             api, value = _named(line, wire, mappings)

@@ -329,7 +329,7 @@ class _Work:
 
     def _bulk_results(self, rows: Sequence[Row], files: _Files, named_by: str) -> Iterator[Outcome]:
         """Match results to rows by the record's name; rows that no result names are sent again."""
-        open_rows = {(r.change.key if r.creates else str(r.change.sf_id)): r for r in rows}
+        open_rows = {(r.external if r.creates else str(r.change.sf_id)): r for r in rows}
         for cells in files.failed:
             if (row := open_rows.pop(cells.get(named_by, ""), None)) is not None:
                 yield from self._fault(row, fault_of_cell(cells.get("sf__Error", "")))

@@ -15,6 +15,7 @@ from enum import Enum
 
 from sfsync.policy import ClientTerms, Plans
 from sfsync.records import (
+    ECHO,
     Adjustment,
     Case,
     CaseEvent,
@@ -170,7 +171,7 @@ def _decided(estimate: Estimate, events: Iterable[CaseEvent], now: datetime) -> 
     """Return the estimate with the instant of its decision as the org's history tells it, else as first seen."""
     if estimate.status not in (EstimateStatus.APPROVED, EstimateStatus.REJECTED):
         return estimate
-    told = [event.at for event in events if event.field == "status" and event.new == estimate.status]
+    told = [e.at for e in events if e.field == "status" and e.new == estimate.status and e.kind != ECHO]
     return replace(estimate, decided_at=max(told) if told else estimate.decided_at or now)
 
 

@@ -14,7 +14,7 @@ from itertools import groupby, pairwise
 from operator import attrgetter
 
 from sfsync.policy import Policy
-from sfsync.records import Case, CaseEvent, Priority
+from sfsync.records import ECHO, Case, CaseEvent, Priority
 
 CLOSED = "Closed"
 """Cause of a pause of the resolution clock between closing and reopening (REO-2)."""
@@ -197,14 +197,21 @@ def is_true(value: str) -> bool:
 
 
 def _steps(name: str, start: datetime, current: str, rows: Sequence[CaseEvent], policy: Policy) -> tuple[Step, ...]:
-    """Return the values of one field in order, equal neighbours collapsed, the first from ``start`` on."""
-    changes = [row for row in rows if row.kind == "field" and row.field == name]
-    first = changes[0].old if changes and changes[0].old is not None else None
+    """Return the values of one field in order, equal neighbours collapsed, the first from ``start`` on.
+
+    What our own user wrote into one of two orgs only catches up with the other, later than it happened there. It counts
+    where it changed the value that was in force: then it ended a conflict.
+    """
+    changes = [row for row in rows if row.kind in ("field", ECHO) and row.field == name]
+    known = [row for row in changes if row.kind != ECHO] or changes
+    first = known[0].old if known and known[0].old is not None else None
     if first is None:
-        first = current if not changes else (changes[0].new or "")
+        first = current if not known else (known[0].new or "")
     steps = [Step(start, first)]
     for row in changes:
         value = row.new or ""
+        if row.kind == ECHO and (row.old or "") != steps[-1].value:
+            continue
         if value != steps[-1].value:
             steps.append(Step(max(row.at, start), value, row.by, by_consultant(row, policy)))
     return tuple(steps)

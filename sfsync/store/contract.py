@@ -31,6 +31,7 @@ from sfsync.rules.evaluate import Evaluation, Facts
 from sfsync.store import local
 from sfsync.store.forms import staged
 from sfsync.store.local import LocalRow
+from sfsync.store.tables import RECORD_TABLES
 
 
 def read_facts(connection: Connection, touched: Mapping[str, frozenset[str]] | None) -> Facts:
@@ -112,6 +113,19 @@ def touch(connection: Connection, name: str, changed: Iterable[tuple[str, str]])
                 "ON CONFLICT (client, org, object, key) DO UPDATE SET touched = l.touched + 1, state = 'ready'"
             ),
             {"client": name},
+        )
+
+
+def link_all(connection: Connection, name: str, org_name: str, mappings: Mappings) -> None:
+    """Let every living record of the client have a link to an org that came later: the next plan looks at it."""
+    for mapping in mappings:
+        connection.execute(
+            text(
+                "INSERT INTO link (client, org, object, key) "
+                f'SELECT client, :org, :object, key FROM "{RECORD_TABLES[mapping.record].name}" '
+                "WHERE client = :client AND NOT deleted ON CONFLICT DO NOTHING"
+            ),
+            {"client": name, "org": org_name, "object": mapping.object},
         )
 
 

@@ -55,9 +55,12 @@ def read_records(connection: Connection, kind: type[R], keys: Iterable[str] | No
 
 
 def read_values(connection: Connection, kind: type[Record], keys: Iterable[str]) -> dict[str, Values]:
-    """Return the known values of each record by key: a field that nobody has given a value is absent."""
+    """Return the known values of each record by key: a field that nobody has given a value is absent.
+
+    With them goes whether the record is deleted, and when it was created.
+    """
     table = RECORD_TABLES[kind]
-    names = field_names(kind)
+    names = (*field_names(kind), "created_at", "deleted")
     query = select(table.c.key, table.c.unset, table.c.extra, *(table.c[name] for name in names))
     found: dict[str, Values] = {}
     for key, unset, extra, *row in connection.execute(query.where(table.c.key == any_of(keys))):
@@ -181,7 +184,7 @@ def _merge_sql(table: str, names: Sequence[str], stage: str, looked_at: bool) ->
                CAST(:unset AS text[]), s.extra{staged_columns}
           FROM {stage} s LEFT JOIN "{table}" o ON o.client = :client AND o.key = s.key
         ON CONFLICT (client, key) DO UPDATE SET
-            created_at = coalesce(t.created_at, excluded.created_at), deleted = excluded.deleted,
+            created_at = least(t.created_at, excluded.created_at), deleted = excluded.deleted,
             extra = t.extra || excluded.extra,
             unset = CASE WHEN t.unset = '{{}}' THEN t.unset
                     ELSE ARRAY(SELECT unnest(t.unset) EXCEPT SELECT unnest(CAST(:given AS text[]))) END

@@ -17,11 +17,11 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 
 from sfsync.errors import StoreRefused, StoreUnavailable
-from sfsync.mapping import Mappings
+from sfsync.mapping import Mappings, ObjectMapping
 from sfsync.mirror.merge import Link, Merged
 from sfsync.mirror.plan import Outcome, Plan, Result, Unplannable
 from sfsync.mirror.translate import KEY_FIELD, Bookmark, Ids, Page, Seen
-from sfsync.records import CaseEvent, Record, Values
+from sfsync.records import CaseEvent, Values
 from sfsync.rules.evaluate import Evaluation, Facts
 from sfsync.store import local
 from sfsync.store.connection import Database
@@ -98,11 +98,13 @@ class OrgRoom:
             for column, wanted in ((link.c.sf_id, wanted_ids), (link.c.key, wanted_keys)):
                 if wanted:
                     found.update(self._pairs(connection, column, wanted))
+            if wanted_keys:
+                found.gone.update(key for _, key in self._pairs(connection, link.c.key, wanted_keys, link.c.deleted))
         return found
 
-    def _pairs(self, connection: Connection, column: Any, wanted: list[str]) -> list[tuple[str, str]]:
+    def _pairs(self, connection: Connection, column: Any, wanted: list[str], *conditions: Any) -> list[tuple[str, str]]:
         query = select(link.c.sf_id, link.c.key).where(
-            link.c.org == self._org, link.c.sf_id.is_not(None), column == any_of(wanted)
+            link.c.org == self._org, link.c.sf_id.is_not(None), column == any_of(wanted), *conditions
         )
         return [(row.sf_id, row.key) for row in connection.execute(query)]
 
@@ -132,9 +134,14 @@ class OrgRoom:
             return dict(connection.execute(query).all())
 
     def facts(self, now: datetime) -> Facts | None:
-        """Return what the rules must look at, or None when nothing was touched and nothing has come due."""
+        """Return what the rules must look at, or None when nothing was touched and nothing has come due.
+
+        Of a client with several orgs the rules say nothing before each was read once, or is paused.
+        """
         with self._reading() as connection:
             state = connection.execute(select(client).where(client.c.client == self._client)).one()
+            if state.evaluated_version is None and self._half_read(connection):
+                return None
             due = state.next_due_at is not None and state.next_due_at <= now
             if state.evaluated_version is not None and state.version <= state.evaluated_version and not due:
                 return None
@@ -148,6 +155,12 @@ class OrgRoom:
                 return read_clocks(connection, cases)
             touched["Case"] = touched.get("Case", frozenset()) | frozenset(cases)
             return read_facts(connection, touched)
+
+    def _half_read(self, connection: Connection) -> bool:
+        """Return whether another org of the client is still to be read: what is known is not the whole."""
+        mine = (org.c.client == self._client, org.c.org != self._org, org.c.state == "active")
+        unread = select(org.c.org).where(*mine, org.c.last_success_at.is_(None)).limit(1)
+        return connection.execute(unread).first() is not None
 
     def unsettled(self, now: datetime) -> list[tuple[Link, Values]]:
         """Return links that may differ from the local values and are not waiting in quarantine."""
@@ -190,6 +203,7 @@ class OrgRoom:
             select(func.count())
             .select_from(link)
             .where(link.c.org == self._org, (link.c.touched > link.c.settled) | (link.c.state == "quarantined"))
+            .where(link.c.object == any_of(list(self._mappings.by_object)))
         )
         with self._reading() as connection:
             return int(connection.execute(query).scalar_one())
@@ -224,20 +238,21 @@ class OrgRoom:
         version: int,
     ) -> bool:
         """Put the page's records in force; return whether the rules have anything to look at."""
-        kind = self._mappings.by_object[page.object].record
-        rows = [LocalRow(s.key, one.local, s.created_at, s.deleted) for s, one in news if one.new or one.local]
+        mapping = self._mappings.by_object[page.object]
+        kind = mapping.record
+        rows = [_row(mapping, s, one) for s, one in news if one.new or one.local or one.older]
         changed = [row.key for row in rows]
         if rows:
             local.merge_rows(connection, self._client, kind, rows, version, looked_at=False)
         # A record of which only the stamp moved, such as our own write coming back, is nothing to the rules.
-        deleted = {seen.key: seen.deleted for seen, one in news if not (one.new or one.local)}
+        deleted = {seen.key: seen.deleted for seen, one in news if not (one.new or one.local or mapping.copy)}
         if deleted:
             changed += local.mark_deleted(connection, self._client, kind, deleted, version)
         if news:
             self._put_links(connection, [one.link for _, one in news])
-        self._touch_elsewhere(connection, page.object, [row.key for row in rows])
         if page.hard_deleted:
-            changed += self._bury(connection, page, kind, version)
+            changed += self._bury(connection, page, mapping, version)
+        self._touch_elsewhere(connection, page.object, changed)
         return local.add_events(connection, self._client, events, version) > 0 or bool(changed)
 
     def _without_doubles(
@@ -295,18 +310,20 @@ class OrgRoom:
             )
 
     def _touch_elsewhere(self, connection: Connection, object_name: str, keys: list[str]) -> None:
-        """What changed here may have to be written to the client's other orgs."""
+        """What changed here may have to be written to the client's other orgs, or be brought there."""
         if keys:
             connection.execute(
                 text(
-                    "UPDATE link SET touched = touched + 1, state = 'ready' "
-                    "WHERE client = :client AND org <> :org AND object = :object AND key = ANY(CAST(:keys AS text[]))"
+                    "INSERT INTO link AS l (client, org, object, key) "
+                    "SELECT o.client, o.org, :object, k FROM org o CROSS JOIN unnest(CAST(:keys AS text[])) k "
+                    "WHERE o.client = :client AND o.org <> :org "
+                    "ON CONFLICT (client, org, object, key) DO UPDATE SET touched = l.touched + 1, state = 'ready'"
                 ),
                 {"client": self._client, "org": self._org, "object": object_name, "keys": text_array(keys)},
             )
 
-    def _bury(self, connection: Connection, page: Page, kind: type[Record], version: int) -> list[str]:
-        """Records gone for good: the link remembers when, the row stays as a tombstone."""
+    def _bury(self, connection: Connection, page: Page, mapping: ObjectMapping, version: int) -> list[str]:
+        """Records gone for good: the link remembers when, the row stays as a tombstone; of a copy just the link."""
         with staged(connection, {"sf_id": "TEXT", "at": "TIMESTAMPTZ"}, page.hard_deleted) as stage:
             keys = connection.execute(
                 text(
@@ -315,8 +332,8 @@ class OrgRoom:
                 ),
                 {"client": self._client, "org": self._org},
             ).scalars()
-            gone = dict.fromkeys(keys, True)
-        return local.mark_deleted(connection, self._client, kind, gone, version) if gone else []
+            gone = {} if mapping.copy else dict.fromkeys(keys, True)
+        return local.mark_deleted(connection, self._client, mapping.record, gone, version) if gone else []
 
     def _log_conflicts(self, connection: Connection, news: list[tuple[Seen, Merged]]) -> None:
         rows: list[list[Any]] = []
@@ -596,6 +613,19 @@ class OrgRoom:
         with self._database.writing(self._client) as connection:
             prove(connection, self._lease)
             yield connection
+
+
+def _row(mapping: ObjectMapping, seen: Seen, one: Merged) -> LocalRow:
+    """Return what a page brings to a record; a copy says nothing of its deletion, unless it is all that is left.
+
+    Nothing but a copy is left of a record that its own org does not show any more, and only after the store was lost:
+    in a hub it is a deleted one, in the client's own org it says itself whether it is.
+    """
+    values = {name: value for name, value in one.local.items() if name != "deleted"}
+    if not mapping.copy:
+        return LocalRow(seen.key, values, seen.created_at, seen.deleted)
+    alone = one.new and (bool(mapping.client) or bool(seen.wire.get("deleted")))
+    return LocalRow(seen.key, values, seen.created_at, True if alone else None)
 
 
 def _json(value: Any) -> str:

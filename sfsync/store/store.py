@@ -24,7 +24,7 @@ from sfsync.store import lease as leases
 from sfsync.store import local, schema
 from sfsync.store import runs as books
 from sfsync.store.connection import SERVICE_ROLE, Database
-from sfsync.store.contract import apply, lock_version, read_facts, set_version
+from sfsync.store.contract import apply, link_all, lock_version, read_facts, set_version
 from sfsync.store.forms import from_json
 from sfsync.store.lease import Lease
 from sfsync.store.rehearsal import RehearsalRoom, rehearse
@@ -195,15 +195,24 @@ class Store:
                     f"org {org_name} is pinned to organisation {pinned}, and its credentials reach {organization_id}",
                     advice="correct the credentials; after a refresh of the org connect it under another name",
                 )
-            other = connection.execute(
-                select(org.c.client, org.c.org).where(org.c.organization_id == organization_id, org.c.role == "client")
-            ).first()
-            if other is not None:
-                raise WrongOrg(f"organisation {organization_id} is already org {other.org} of client {other.client}")
+            both = select(org.c.client, org.c.org, org.c.role).where(org.c.organization_id == organization_id)
+            mine = connection.scalar(select(org.c.role).where(org.c.client == client_name, org.c.org == org_name))
+            for other in connection.execute(both):
+                if "client" in (mine, other.role):  # only the parts of a hub may share an organisation
+                    known = f"org {other.org} of client {other.client}"
+                    raise WrongOrg(
+                        f"organisation {organization_id} is already {known if other.role == 'client' else 'a hub'}",
+                        advice="connect another organisation; only a hub holds records of several clients",
+                    )
             connection.execute(
                 text("UPDATE org SET organization_id = :pin WHERE client = :client AND org = :org"),
                 {"pin": organization_id, "client": client_name, "org": org_name},
             )
+
+    def link_all(self, client_name: str, org_name: str, mappings: Mappings) -> None:
+        """Leave a link to this org for every living record of the client, so that the next plan looks at all."""
+        with self._database.writing(client_name) as connection:
+            link_all(connection, client_name, org_name, mappings)
 
     def orgs(self) -> list[OrgRow]:
         """Return every org of every client, by name."""
