@@ -34,7 +34,7 @@ from sfsync.errors import (
     WrongOrg,
 )
 from sfsync.logs import logger
-from sfsync.mapping import Client, load_client, load_mappings, load_plans, standard_directory
+from sfsync.mapping import Client, Mappings, load_client, load_mappings, load_plans, standard_directory
 from sfsync.metadata import generate, zip_package
 from sfsync.mirror.compare import Certificate
 from sfsync.mirror.plan import Plan

@@ -20,6 +20,7 @@ from sfsync.records import (
     Case,
     CaseEvent,
     ClientAccount,
+    EntryState,
     Estimate,
     EstimateStatus,
     Finding,
@@ -142,6 +143,10 @@ def _ledger(contract: Contract, facts: Facts, now: datetime, said: Evaluation) -
     for key, entry in settled.entries.items():
         values = {"state": entry.state.value, "pack": entry.pack, "estimate": entry.estimate}
         _show(contract, said, facts.entries.get(key), {**values, "sync_message": entry.sentence})
+    for gone in facts.entries.values():
+        if gone.deleted and gone.state is not None:  # its copy in another org is still there to be looked at
+            taken_back = {"state": EntryState.REVERSED.value, "pack": None, "estimate": None, "sync_message": None}
+            said.set(gone, taken_back)
     for key, case in settled.cases.items():
         values = {"logged_minutes": case.logged_minutes, "approved_minutes": case.approved_minutes}
         values["estimate_status"] = case.estimate_status

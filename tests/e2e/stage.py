@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from sfsync.clock import ManualClock
 from sfsync.localorg.org import LocalOrg
 from sfsync.localorg.world import World
-from sfsync.mapping import load_mappings
+from sfsync.mapping import beside_hub, in_hub, load_mappings
 from sfsync.metadata import generate, zip_package
 from sfsync.org.inprocess import InProcess
 from sfsync.org.tokens import MemoryTokens
@@ -44,14 +44,23 @@ policy: {{consultant_usernames: ["consultant*"]}}
 
 
 class Stage:
-    """One or more client orgs, one store, one runtime."""
+    """One or more client orgs, one store, one runtime; and the consultancy's own org where ``hub`` names it."""
 
     def __init__(
-        self, folder: Path, database_url: str, *orgs: str, plan: str = "gold", start: datetime = MONDAY, **settings: Any
+        self,
+        folder: Path,
+        database_url: str,
+        *orgs: str,
+        hub: str | None = None,
+        plan: str = "gold",
+        start: datetime = MONDAY,
+        **settings: Any,
     ) -> None:
         self.clock = ManualClock(start)
         self.folder = folder
-        names = orgs or ("acme",)
+        self.clients = orgs or ("acme",)
+        self.hub = hub
+        names = (*self.clients, hub) if hub else self.clients
         self.orgs = {name: LocalOrg(name, clock=self.clock, seed=n, zone=ZONE) for n, name in enumerate(names, 1)}
         self.world = World(self.orgs.values(), control=True)
         self.url = database_url
@@ -59,6 +68,8 @@ class Stage:
         (folder / "clients").mkdir(parents=True, exist_ok=True)
         for name, org in self.orgs.items():
             org.logins.add_app("client", "secret")
+            if name == hub:
+                continue
             text = CLIENT_FILE.format(name=name, title=name.title(), plan=plan)
             (folder / "clients" / f"{name}.yaml").write_text(text, encoding="utf-8")
         self.runtime = self.open()
@@ -76,6 +87,7 @@ class Stage:
                 client_id="client",
                 client_secret=SecretStr("secret"),
                 username=f"integration@{name}.example",
+                **({"role": "hub", "clients": self.clients} if name == self.hub else {}),
                 **self.more,
             )
             for name in self.orgs
@@ -94,11 +106,13 @@ class Stage:
         for org in self.orgs.values():
             from sfsync.localorg.metadata import deploy
 
-            done = deploy.start(org, org.admin, package(), deploy.DeployOptions(single_package=True))
+            kind = "hub" if org.name == self.hub else "mirrored" if self.hub else "alone"
+            done = deploy.start(org, org.admin, package(kind), deploy.DeployOptions(single_package=True))
             assert done.status == "Succeeded", [(m.name, m.problem) for m in done.failures][:5]
             org.assign("sfsync_Service", org.integration_id)
-            for name, people in (("sfsync_Consultant", CONSULTANT), ("sfsync_Client_Approver", CLIENT)):
-                org.assign(name, people.format(org.name))
+            org.assign("sfsync_Consultant", CONSULTANT.format(org.name))
+            if kind != "hub":
+                org.assign("sfsync_Client_Approver", CLIENT.format(org.name))
         self.later(minutes=5)
 
     def later(self, *, minutes: int = 0, hours: int = 0, days: int = 0) -> datetime:
@@ -181,9 +195,12 @@ class Stage:
 
 
 @cache
-def package() -> bytes:
-    """The standard metadata, zipped."""
-    return zip_package(generate(load_mappings()))
+def package(kind: str = "alone") -> bytes:
+    """The metadata of a client's only org, of its org beside a hub, or of a hub, zipped."""
+    standard = load_mappings()
+    declared = standard.declared
+    shapes = {"alone": standard, "mirrored": beside_hub(declared), "hub": in_hub(declared, "client")}
+    return zip_package(generate(shapes[kind]))
 
 
 def iso(at: datetime) -> str:
