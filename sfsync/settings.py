@@ -123,7 +123,9 @@ class Settings(_Strict):
         _refuse_wrong_hubs(orgs, hubs)
         for name, hub in hubs.items():
             for client in _said(hub, "clients"):
+                share = float(_said(hub, "api_share") or OrgSettings.model_fields["api_share"].default)
                 part = {"client": client, "clients": (), "hub": name}
+                part["api_share"] = share / len(_said(hub, "clients"))  # each part counts its own calls
                 made = hub.model_copy(update=part) if isinstance(hub, OrgSettings) else {**hub, **part}
                 orgs[part_of_hub(client, name)] = made
         return {**data, "orgs": orgs}
