@@ -20,7 +20,7 @@ from sfsync.mirror.merge import Conflict, HandEdit, Link, Merged, merge
 from sfsync.mirror.plan import Change, Outcome, Plan, Result, Unplannable, moved, plan
 from sfsync.mirror.translate import Bookmark, Ids, Page, Seen, derived_key
 from sfsync.records import Values
-from sfsync.rules.evaluate import Contract, Evaluation, Facts, evaluate
+from sfsync.rules.evaluate import Ask, Contract, Evaluation, Facts, asking, evaluate
 
 
 class Org(Protocol):
@@ -73,8 +73,11 @@ class Room(Protocol):
         """TRANSACTION 1: local rows, links, events, conflicts and the bookmark move together."""
         ...
 
-    def facts(self, now: datetime) -> Facts | None:
-        """Return what the rules must look at, or None when nothing was touched and nothing has come due."""
+    def facts(self, now: datetime, ask: Ask | None = None) -> Facts | None:
+        """Return what the rules must look at, or None when nothing was touched and nothing has come due.
+
+        With ``ask`` only what a change can reach, where that is less than everything.
+        """
         ...
 
     def record(self, evaluation: Evaluation, now: datetime) -> None:
@@ -336,10 +339,13 @@ class Vanishing:
 
 def reckon(room: Room, contract: Contract, now: datetime, report: Report) -> Evaluation | None:
     """Apply the rules to what was touched or has come due, and commit what they say."""
-    facts = room.facts(now)
-    if facts is None:
-        return None
-    evaluation = evaluate(contract, facts, now)
+    ask: Ask | None = asking(contract, now)
+    while ask is not None:
+        facts = room.facts(now, ask)
+        if facts is None:
+            return None
+        evaluation = evaluate(contract, facts, now)
+        ask = evaluation.ask
     room.record(evaluation, now)
     report.evaluated = True
     report.findings = len(evaluation.findings)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum
 
 from sfsync.policy import ClientTerms, Plans
@@ -35,15 +35,17 @@ from sfsync.records import (
     WeeklySummary,
     field_names,
 )
+from sfsync.rules import marks
 from sfsync.rules.calendar import Calendar
 from sfsync.rules.forecast import TRAILING_WEEKS, at_risk, burn_a_week, empty_on
 from sfsync.rules.intake import INCLUDED, QUOTE, LedgerFacts
 from sfsync.rules.language import English, Language
-from sfsync.rules.ledger import LedgerOutcome, settle
+from sfsync.rules.ledger import Book, LedgerOutcome
+from sfsync.rules.marks import CaseMark, Mark, NeedsMore
 from sfsync.rules.postings import unposted
 from sfsync.rules.sla import SlaOutcome, evaluate_case
 from sfsync.rules.sla_explain import short_form
-from sfsync.rules.summary import issued, statements, to_issue
+from sfsync.rules.summary import due_at, issued, news_at, statements, to_issue, week_of
 from sfsync.rules.weekly import Summary, Surroundings, summary
 from sfsync.rules.weeks import Week, local_day
 from sfsync.rules.wording import Sentence
@@ -59,6 +61,47 @@ class Contract:
     """Name of the cover in ``plans.yaml`` to the calendar in the client's zone with its holidays."""
     language: Language = field(default_factory=English)
     """The first language of the client, for what is written on its records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """How little of a large client the rules can do with: what reaches back to a mark of the story, and no further."""
+
+    telling: str
+    """Marks of another telling are of no use: the contract was another, or the rules were."""
+    zone: str
+    lock_after_days: int
+    burn_from: date
+    """Monday of the first week whose used minutes are wanted."""
+    before: datetime | None = None
+    """The mark must lie before this instant."""
+    cases: frozenset[str] = frozenset()
+    """Cases to show besides those that are reached anyway; the empty key is work on no case."""
+    whole: bool = False
+    """Everything, from the first day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What stands in for the records that were not read."""
+
+    ask: Ask
+    mark: Mark
+    told: Mapping[str, CaseMark]
+    shown: frozenset[str]
+    """Cases of which every record is among the facts."""
+    beyond: frozenset[str]
+    """Cases that the story as it was told last wrote on after the mark."""
+    drawn: frozenset[str]
+    """Deleted packs from which work was taken."""
+    used_by_week: Mapping[date, int]
+    """Monday to the minutes used in that week as they stand booked."""
+    first_on: date
+    """The earliest effective day of all postings."""
+    weeks_due_at: datetime | None
+    """When a week is to be issued, as far as it was known."""
+    news_at: datetime | None
+    """When the first posting was booked that an issued week may have to be revised for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +125,8 @@ class Facts:
     """Record name to the keys that changed or have come due; None: look at everything."""
     clocks_only: bool = False
     """Nothing was touched and only clocks have come due: the records of the ledger were not even read."""
+    part: Part | None = None
+    """Set when only what a change can reach was read; postings are then those of the records that were."""
 
 
 @dataclass(slots=True)
@@ -98,7 +143,20 @@ class Evaluation:
     findings: list[Finding] = field(default_factory=list)
     next_due_at: datetime | None = None
     """The earliest instant at which ledger, account or weeks change by themselves; each clock keeps its own."""
+    weeks_due_at: datetime | None = None
+    """When a week is next to be issued or revised."""
+    news_at: datetime | None = None
+    """When the first posting was booked that an issued week does not know of."""
     clocks_only: bool = False
+    marked: list[tuple[Mark, dict[str, CaseMark]]] = field(default_factory=list)
+    """New places of the ledger's story, each with the cases that changed since the one before."""
+    taken_up_at: int = 0
+    """Number of the mark at which the story was taken up: later ones no longer hold."""
+    story_length: int = 0
+    tail: frozenset[str] = frozenset()
+    """Cases that the story wrote on after its last mark."""
+    ask: Ask | None = None
+    """Nothing was said: the facts did not reach far enough, and this is what would."""
 
     def set(self, record: Record, values: Values) -> None:
         """Note those of ``values`` that differ from what ``record`` holds."""
@@ -112,18 +170,48 @@ class Evaluation:
             self.next_due_at = at
 
 
+def asking(contract: Contract, now: datetime) -> Ask:
+    """Return how little of the client the rules can do with at ``now``, to begin with."""
+    terms = contract.terms
+    this = Week.of(local_day(now, terms.time_zone))
+    return Ask(
+        telling=marks.digest(terms, contract.plans),
+        zone=terms.time_zone,
+        lock_after_days=terms.policy.lock_after_days,
+        burn_from=this.shifted(-TRAILING_WEEKS).monday,
+    )
+
+
 def evaluate(contract: Contract, facts: Facts, now: datetime) -> Evaluation:
-    """Return what the rules say of ``facts`` at ``now``: ledger, then clocks, then the account, then weeks."""
+    """Return what the rules say of ``facts`` at ``now``: ledger, then clocks, then the account, then weeks.
+
+    Of a part of the facts they say what they would say of all, or ask for more (``Evaluation.ask``).
+    """
     said = Evaluation(clocks_only=facts.clocks_only)
     if facts.clocks_only:
         _clocks(contract, facts, now, said)
         return said
-    settled = _ledger(contract, facts, now, said)
-    _clocks(contract, facts, now, said)
-    used = _used_by_week(contract, facts, said, now)
-    _account(contract, facts, settled, used, now, said)
-    _weeks(contract, facts, settled, now, said)
+    try:
+        settled = _ledger(contract, facts, now, said)
+        _clocks(contract, facts, now, said)
+        used = _used_by_week(contract, facts, said, now)
+        _account(contract, facts, settled, used, now, said)
+        if facts.part is None:
+            _weeks(contract, facts, settled, now, said)
+        else:
+            _weeks_stay(contract, facts.part, said, now)
+    except NeedsMore as more:
+        return Evaluation(ask=_asked(facts, more))
+    said.due(said.weeks_due_at, now)
     return said
+
+
+def _asked(facts: Facts, more: NeedsMore) -> Ask:
+    assert facts.part is not None, "everything was shown, and more was asked for"
+    ask = facts.part.ask
+    before = min((at for at in (ask.before, more.before.at if more.before else None) if at is not None), default=None)
+    asked = replace(ask, before=before, cases=ask.cases | more.cases, whole=more.whole)
+    return asked if asked != ask else replace(ask, whole=True)
 
 
 # --- the ledger -------------------------------------------------------------------------------------------------
@@ -134,7 +222,10 @@ def _ledger(contract: Contract, facts: Facts, now: datetime, said: Evaluation) -
     estimates = {key: _decided(each, facts.events.get(key, ()), now) for key, each in facts.estimates.items()}
     book = LedgerFacts(facts.packs, facts.cases, estimates, facts.entries, _funding(facts.cases))
     lost = [p for p in unposted(facts.adjustments.values(), facts.postings) if p.pack in facts.packs]
-    settled = settle(book, [*facts.postings, *lost], contract.terms, contract.plans, now)
+    told = _book(contract, facts, book, [*facts.postings, *lost], now)
+    settled = told.settle(now)
+    said.marked, said.taken_up_at = told.marked, told.taken_up_at
+    said.story_length, said.tail = told.length, told.tail
     said.postings += sorted([*lost, *settled.postings], key=lambda p: p.booked_at) if lost else settled.postings
     said.created += settled.new_packs
     said.findings += [_as_data(finding) for finding in settled.findings]
@@ -164,6 +255,26 @@ def _ledger(contract: Contract, facts: Facts, now: datetime, said: Evaluation) -
         values = {name: getattr(pack, name) for name in PACK_FIGURES}
         _show(contract, said, facts.packs.get(key), {**values, "sync_message": pack.sentence})
     return settled
+
+
+def _book(contract: Contract, facts: Facts, book: LedgerFacts, postings: list[Posting], now: datetime) -> Book:
+    """Return the ledger's story at its first day, or where the facts take it up."""
+    part = facts.part
+    if part is None:
+        return Book(book, postings, contract.terms, contract.plans)
+    return Book.take_up(
+        part.mark,
+        part.told,
+        book,
+        postings,
+        contract.terms,
+        contract.plans,
+        now,
+        shown=part.shown,
+        changed=facts.touched or {},
+        beyond=part.beyond,
+        drawn=part.drawn,
+    )
 
 
 def _as_data(finding: Finding) -> Finding:
@@ -308,14 +419,36 @@ def _account(
 
 def _used_by_week(contract: Contract, facts: Facts, said: Evaluation, now: datetime) -> dict[Week, int]:
     """Return the minutes used in each of the last closed weeks since the first posting, at most four."""
-    postings = [*facts.postings, *said.postings]
-    zone, policy = contract.terms.time_zone, contract.terms.policy
-    if not postings:
+    part, zone, policy = facts.part, contract.terms.time_zone, contract.terms.policy
+    postings = said.postings if part is not None else [*facts.postings, *said.postings]
+    days = [p.effective_on for p in postings] + ([part.first_on] if part is not None else [])
+    if not days:
         return {}
-    first = Week.of(min(p.effective_on for p in postings))
-    this = Week.of(local_day(now, zone))
+    first, this = Week.of(min(days)), Week.of(local_day(now, zone))
     weeks = [week for n in range(TRAILING_WEEKS, 0, -1) if (week := this.shifted(-n)) >= first]
-    return {made.week: made.used_minutes for made in statements(postings, weeks, now, zone, policy)}
+    before = part.used_by_week if part is not None else {}
+    made = statements(postings, weeks, now, zone, policy)
+    return {each.week: each.used_minutes + before.get(each.week.monday, 0) for each in made}
+
+
+def _weeks_stay(contract: Contract, part: Part, said: Evaluation, now: datetime) -> None:
+    """Leave the weeks as they were issued; ask for everything when one is due.
+
+    Work that becomes known of an issued week is due with its day (WK-4); whether it changes a figure is seen then.
+    """
+    zone, policy = contract.terms.time_zone, contract.terms.policy
+    said.news_at, due = part.news_at, part.weeks_due_at
+    for posting in said.postings:
+        week = week_of(posting, zone, policy)[0]
+        if week < Week.of(part.first_on):
+            raise NeedsMore(whole=True)  # weeks before the first are issued at once
+        if week.closes_at(zone, policy.week_close_local) <= now:
+            said.news_at = min(said.news_at or now, posting.booked_at)
+    if due is not None and said.news_at is not None:
+        due = min(due, due_at(said.news_at, zone, policy))
+    if due is None or due <= now:
+        raise NeedsMore(whole=True)
+    said.weeks_due_at = due
 
 
 def _weeks(contract: Contract, facts: Facts, settled: LedgerOutcome, now: datetime, said: Evaluation) -> None:
@@ -330,8 +463,9 @@ def _weeks(contract: Contract, facts: Facts, settled: LedgerOutcome, now: dateti
         for record in facts.summaries.values()
         if record.iso_week and record.as_of_at and not record.deleted
     }
-    due, next_at = to_issue(postings, known, first, now, terms.time_zone, terms.policy)
-    said.due(next_at, now)
+    due, said.weeks_due_at = to_issue(postings, known, first, now, terms.time_zone, terms.policy)
+    as_of = {week: each.statement.as_of for week, each in known.items()} | {each.statement.week: now for each in due}
+    said.news_at = news_at(postings, as_of, terms.time_zone, terms.policy)
     milestones = {case: list(marks) for case, marks in facts.milestones.items()}
     for mark in said.milestones:
         kept = [m for m in milestones.get(mark.case, ()) if (m.clock, m.cycle) != (mark.clock, mark.cycle)]

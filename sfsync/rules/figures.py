@@ -6,7 +6,7 @@ one sentence that explains it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -445,8 +445,9 @@ class View:
         estimates: Mapping[str, EstimateOutcome],
         packs: Mapping[str, PackFigures],
         given: Sequence[Pack],
+        days_of: Collection[str] | None = None,
     ) -> Iterator[Finding]:
-        """Yield what is worth a person's look, of the records named."""
+        """Yield what is worth a person's look, of the records named; of days too long only those of ``days_of``."""
         days: set[tuple[str, date]] = set()
         for key in entries:
             entry, work = self.intake.entries.get(key), self.intake.works.get(key)
@@ -460,7 +461,7 @@ class View:
                 )
             elif self.replay.shares.get(key, Share()).uncovered:
                 yield _finding("Uncovered", key, self.entry(key).sentence, "OVR-1", minutes=self.replay.uncovered[key])
-            if entry.worked_on is not None:
+            if entry.worked_on is not None and (days_of is None or key in days_of):
                 days.add((entry.consultant or key, entry.worked_on))
         yield from self._long_days(days)
         for key in cases:

@@ -178,7 +178,7 @@ class Intake:
             self.acted[act.pack] = self.acted.get(act.pack, 0) + act.minutes
         for key in dict.fromkeys([*(packs or ()), *(act.pack for act in (acts or {}).values())]):
             lot = self._lot(self.packs.get(key))
-            self._hold("pack", self.lots, key, lot, self._pack_events(lot), old, new)
+            self._hold("pack", self.lots, key, lot, self.pack_events(lot), old, new)
         for key, act in (acts or {}).items():
             self._hold("act", self.acts, key, act, (Event(act.booked_at, Rank.ACT, key),), old, new)
         entry_keys = set(entries or {})
@@ -248,7 +248,8 @@ class Intake:
             lot = replace(lot, minutes=taken)
         return lot
 
-    def _pack_events(self, lot: Lot | None) -> tuple[Event, ...]:
+    def pack_events(self, lot: Lot | None) -> tuple[Event, ...]:
+        """Return what happens to a pack by the calendar."""
         if lot is None:
             return ()
         zone, grace = self.terms.time_zone, self.policy.reservation_grace_days

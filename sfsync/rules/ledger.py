@@ -19,11 +19,12 @@ from datetime import date, datetime, timedelta
 
 from sfsync.policy import ClientTerms, Plans
 from sfsync.records import Case, Estimate, Finding, Pack, PackStatus, Posting, PostingKind, TimeEntry
-from sfsync.rules import figures
+from sfsync.rules import figures, marks
 from sfsync.rules.figures import AccountFigures, CaseFigures, EntryOutcome, EstimateOutcome, PackFigures
 from sfsync.rules.intake import Event, Intake, LedgerFacts, acts_of
+from sfsync.rules.marks import CaseMark, Mark, NeedsMore
 from sfsync.rules.postings import ACT, Line, Standing, Target, difference, standing
-from sfsync.rules.replay import Replay
+from sfsync.rules.replay import ANY, Replay
 from sfsync.rules.validity import COURTESY
 from sfsync.rules.weeks import end_of_day, local_day, start_of_day
 
@@ -126,6 +127,14 @@ class Book:
         )
         self._now: datetime | None = None
         self._everything = True
+        self._mark: Mark | None = None
+        """Where the story was taken up; None: at its first day."""
+        self._shown: frozenset[str] = frozenset()
+        self._changed: set[str] | None = None
+        """Entries that changed, when the story was taken up at a mark."""
+        self.marked: list[tuple[Mark, dict[str, CaseMark]]] = []
+        """Places of the told story from which it can be taken up, each with the cases that changed since the last."""
+        self._marked_at: list[int] = []
         self.change(
             packs=facts.packs,
             cases=facts.cases,
@@ -134,6 +143,64 @@ class Book:
             funding=facts.funding,
             acts=acts_of(postings),
         )
+
+    @classmethod
+    def take_up(
+        cls,
+        mark: Mark,
+        told: Mapping[str, CaseMark],
+        facts: LedgerFacts,
+        postings: Iterable[Posting],
+        terms: ClientTerms,
+        plans: Plans,
+        now: datetime,
+        *,
+        shown: frozenset[str],
+        changed: Mapping[str, frozenset[str]],
+        beyond: Iterable[str] = (),
+        drawn: Iterable[str] = (),
+    ) -> Book:
+        """Return a book whose story goes on at ``mark``, with the records of the cases that are ``shown``, whole.
+
+        ``postings`` are those of these records, every expiry and every act; ``beyond`` are the cases that the story as
+        it was told last wrote on after the mark (all among those shown); ``drawn`` the packs that work was taken from
+        though they were deleted. Raises NeedsMore if what is shown was told otherwise up to the mark.
+        """
+        book = cls(LedgerFacts(), postings, terms, plans)
+        book._mark, book._shown, book._everything = mark, shown, False
+        book._changed = set(changed.get("TimeEntry", ()))
+        intake = book.intake
+        intake.drawn |= set(drawn)
+        intake.today = local_day(now, terms.time_zone)
+        _, fresh = intake.take(
+            packs=facts.packs,
+            cases=facts.cases,
+            estimates=facts.estimates,
+            entries=facts.entries,
+            funding=facts.funding,
+            acts=acts_of(postings),
+        )
+        differs = marks.first_difference(intake, mark, told)
+        if differs is not None:
+            raise NeedsMore(before=differs)
+        fresh |= book._fresh
+        marks.restore(book.replay, mark, told.values())
+        book.replay.partial = True
+        book._fresh, book._stale = {event for event in fresh if event > mark.last}, set()
+        cases = set(changed.get("Case", ()))
+        for key in changed.get("TimeEntry", ()):
+            cases.add(facts.entries[key].case or "" if key in facts.entries else "")
+            cases |= {each.case for each in told.values() if key in each.works}
+        for key in changed.get("Estimate", ()):
+            cases.add(facts.estimates[key].case or "" if key in facts.estimates else "")
+            cases |= {each.case for each in told.values() if key in each.decisions}
+        entries = set(changed.get("TimeEntry", ()))
+        cases |= set(beyond)
+        for case in cases:
+            entries |= intake.entries_of.get(case, set())
+            entries |= told[case].works.keys() if case in told else set()
+        book._touched = _Touched(entries, cases, set(changed.get("Estimate", ())))
+        return book
 
     def change(
         self,
@@ -179,7 +246,7 @@ class Book:
         if dated:
             self.change(packs=dated)
         while True:
-            first = all(source.startswith(ACT) for source in self._standing)
+            first = self._mark is None and all(source.startswith(ACT) for source in self._standing)
             self._tell(now, touched)
             targets = self._targets(touched)
             corrected = {} if first else self._corrected(targets)
@@ -215,11 +282,57 @@ class Book:
         if not reach:
             return
         first = min(reach)
+        if self._mark is not None and first <= self._mark.last:
+            raise NeedsMore(before=first)
         self._note(first, touched)
         again = (set(self.replay.rewind(first)) - self._stale) | due
         self._stale, self._fresh = set(), set()
-        self.replay.tell(sorted(again))
+        self._tell_and_mark(sorted(again), now)
         self._note(first, touched)
+        lacking = self.replay.lacking | (touched.cases - self._shown if self._mark is not None else set())
+        if lacking:
+            raise NeedsMore(cases=lacking - {ANY}, whole=ANY in lacking)
+
+    def _tell_and_mark(self, events: list[Event], now: datetime) -> None:
+        """Tell events, and note every so often where the packs stand; never ahead of the clock."""
+        replay = self.replay
+        while self.marked and self._marked_at[-1] > replay.written:
+            self.marked.pop()
+            self._marked_at.pop()
+        begun = (self._mark.number if self._mark is not None else 0) + len(replay.told)
+        total, told = begun + len(events), 0
+        while told < len(events):
+            place = marks.next_place(begun + told, total)
+            part = events[told : place - begun]
+            replay.tell(part)
+            told += len(part)
+            if begun + told == place and part[-1].at <= now:
+                since = self._marked_at[-1] if self._marked_at else 0
+                cases = marks.touched_cases(replay, self.intake, since)
+                last = part[-1]
+                self.marked.append(
+                    (
+                        marks.cut(replay, self.intake, place, last),
+                        {case: marks.cut_case(replay, self.intake, case, last) for case in sorted(cases)},
+                    )
+                )
+                self._marked_at.append(replay.written)
+
+    @property
+    def taken_up_at(self) -> int:
+        """Return the number of the mark at which the story was taken up; 0 for its first day."""
+        return self._mark.number if self._mark is not None else 0
+
+    @property
+    def tail(self) -> frozenset[str]:
+        """Return the cases that the story wrote on after its last mark."""
+        since = self._marked_at[-1] if self._marked_at else 0
+        return frozenset(marks.touched_cases(self.replay, self.intake, since))
+
+    @property
+    def length(self) -> int:
+        """Return how many events the story has."""
+        return self.taken_up_at + len(self.replay.told)
 
     def _note(self, first: Event, touched: _Touched) -> None:
         """Note what the events from ``first`` on have written."""
@@ -419,7 +532,9 @@ class Book:
             packs=packs,
             account=account,
             reservations={case: {lot: parts[lot] for lot in sorted(parts)} for case, parts in replay.parts.items()},
-            findings=tuple(view.findings(sorted(entries), sorted(cases), shown_estimates, packs, given)),
+            findings=tuple(
+                view.findings(sorted(entries), sorted(cases), shown_estimates, packs, given, days_of=self._changed)
+            ),
             next_due_at=self._next_due_at(view, now),
         )
 

@@ -16,6 +16,9 @@ from sfsync.rules.intake import Decision, Event, Intake, Rank, Work
 from sfsync.rules.validity import Lot
 from sfsync.rules.weeks import end_of_day, local_day
 
+ANY = "*"
+"""Any case at all."""
+
 
 class Leg(NamedTuple):
     """Minutes drawn on one pack."""
@@ -90,6 +93,10 @@ class Replay:
         self.shares: dict[str, Share] = {}
         self.totals: dict[str, int] = {}
         """``waiting`` and ``uncovered`` minutes of all entries."""
+        self.partial = False
+        """Taken up at a mark: cases that were not shown are not here."""
+        self.lacking: set[str] = set()
+        """Cases that were reached and not shown; ``ANY`` stands for all of them."""
         self._at = datetime.min.replace(tzinfo=UTC)
         self._journal: list[tuple[dict[Any, Any], Any, Any]] | None = [] if remember else None
         self._marks: list[int] = []
@@ -146,6 +153,15 @@ class Replay:
         position = bisect_left(self._told, first)
         return journal[self._marks[position] :] if position < len(self._told) else []
 
+    @property
+    def written(self) -> int:
+        """Return the length of the journal: what is written from now on is beyond it."""
+        return len(self._journal or ())
+
+    def written_from(self, length: int) -> list[tuple[dict[Any, Any], Any, Any]]:
+        """Return (mapping, key, value before) of everything written since the journal had this length."""
+        return (self._journal or [])[length:]
+
     def _set(self, values: dict[Any, Any], key: Any, value: Any) -> None:
         """Write one value; None removes it."""
         before = values.get(key)
@@ -187,7 +203,10 @@ class Replay:
 
     def _touch(self, case: str) -> None:
         """Note that a case's reservation changed, though nothing was decided or worked on it."""
-        self._set(self.approved, case, self.approved[case])
+        if case in self.approved:
+            self._set(self.approved, case, self.approved[case])
+        else:  # the story was taken up at a mark, and this case was not shown
+            self.lacking.add(case)
 
     # packs
 
@@ -275,6 +294,9 @@ class Replay:
                 self._add_inner(self.parts, case, lot, -taken)
                 self._add(self.held, lot, -taken)
                 missing -= taken
+        if missing and self.partial:
+            self.lacking.add(ANY)
+            return
         for case in sorted(self.fixed) if missing else ():
             for place in sorted(place for place in self.fixed[case] if place[0] == lot):
                 taken = min(missing, self.fixed[case][place])

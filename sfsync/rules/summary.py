@@ -6,6 +6,7 @@ instant the closing of a week is the opening of the next, and nothing that was i
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -270,6 +271,27 @@ def revisions(postings: Sequence[Posting], week: Week, as_of: datetime, zone: st
         if following is not None:
             made.append(following)
     return made
+
+
+def news_at(
+    postings: Iterable[Posting], issued_at: Mapping[Week, datetime], zone: str, policy: Policy
+) -> datetime | None:
+    """Return when the first posting was booked that no issue knows of its week or a later one; None if all are known.
+
+    ``issued_at`` is the instant as of which each week was issued. It may turn out to change no figure; until then it
+    tells when a revision could be due at the earliest.
+    """
+    oldest: dict[Week, datetime] = {}
+    for week in sorted(issued_at, reverse=True):
+        later = min(oldest, default=None)
+        oldest[week] = min(issued_at[week], oldest[later]) if later is not None else issued_at[week]
+    weeks = sorted(oldest)
+    first: datetime | None = None
+    for posting in postings:
+        at = bisect_left(weeks, week_of(posting, zone, policy)[0])
+        if at < len(weeks) and posting.booked_at > oldest[weeks[at]] and (first is None or posting.booked_at < first):
+            first = posting.booked_at
+    return first
 
 
 def to_issue(

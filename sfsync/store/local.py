@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, text
 
 from sfsync.errors import StoreRefused
 from sfsync.records import (
@@ -41,10 +41,22 @@ R = TypeVar("R", bound=Record)
 def read_records(connection: Connection, kind: type[R], keys: Iterable[str] | None = None) -> dict[str, R]:
     """Return the records of a kind by key, deleted ones too, ordered by key."""
     table = RECORD_TABLES[kind]
+    return _records(connection, kind, None if keys is None else table.c.key == any_of(keys))
+
+
+def read_records_of(connection: Connection, kind: type[R], cases: Iterable[str]) -> dict[str, R]:
+    """Return the records of a kind that belong to these cases, by key; the empty key stands for no case at all."""
+    table, wanted = RECORD_TABLES[kind], list(cases)
+    inside: ColumnElement[bool] = table.c.case == any_of(wanted)
+    return _records(connection, kind, or_(inside, table.c.case.is_(None)) if "" in wanted else inside)
+
+
+def _records(connection: Connection, kind: type[R], where: ColumnElement[bool] | None) -> dict[str, R]:
+    table = RECORD_TABLES[kind]
     names = ("key", "created_at", "deleted", "extra", *field_names(kind))
     query = select(*(table.c[name] for name in names)).order_by(table.c.key)
-    if keys is not None:
-        query = query.where(table.c.key == any_of(keys))
+    if where is not None:
+        query = query.where(where)
     found = {}
     for row in connection.execute(query):
         values = dict(zip(names, row, strict=True))
@@ -87,6 +99,11 @@ def read_postings(connection: Connection, pack: str | None = None) -> tuple[Post
     query = select(posting).order_by(posting.c.seq)
     if pack is not None:
         query = query.where(posting.c.pack == pack)
+    return booked(connection, query)
+
+
+def booked(connection: Connection, query: Select[Any]) -> tuple[Posting, ...]:
+    """Return the postings that a query for whole rows finds."""
     rows = connection.execute(query).mappings()
     return tuple(
         Posting(**{k: v for k, v in row.items() if k not in ("client", "seq", "kind")}, kind=PostingKind(row["kind"]))

@@ -22,13 +22,14 @@ from sfsync.mirror.merge import Link, Merged
 from sfsync.mirror.plan import Outcome, Plan, Result, Unplannable
 from sfsync.mirror.translate import KEY_FIELD, Bookmark, Ids, Page, Seen
 from sfsync.records import CaseEvent, Values
-from sfsync.rules.evaluate import Evaluation, Facts
+from sfsync.rules.evaluate import Ask, Evaluation, Facts
 from sfsync.store import local
 from sfsync.store.connection import Database
 from sfsync.store.contract import apply, lock_version, read_clocks, read_facts, set_version
 from sfsync.store.forms import any_of, clean, staged, text_array, wire_json
 from sfsync.store.lease import Lease, prove
 from sfsync.store.local import LocalRow
+from sfsync.store.story import keep_marks, read_part
 from sfsync.store.tables import bookmark, client, link, org
 
 MAX_ATTEMPTS = 8
@@ -55,6 +56,7 @@ class OrgRoom:
         self._mappings, self._lease = mappings, lease
         self._pin: str | None = None
         self._facts_version: int | None = None
+        self._telling: str | None = None
         self._merged_version: int | None = None
         self._examined: dict[tuple[str, str], int] = {}
 
@@ -133,11 +135,13 @@ class OrgRoom:
         with self._reading() as connection:
             return dict(connection.execute(query).all())
 
-    def facts(self, now: datetime) -> Facts | None:
+    def facts(self, now: datetime, ask: Ask | None = None) -> Facts | None:
         """Return what the rules must look at, or None when nothing was touched and nothing has come due.
 
-        Of a client with several orgs the rules say nothing before each was read once, or is paused.
+        With ``ask`` only what a change can reach, where a mark of the ledger's story allows it. Of a client with
+        several orgs the rules say nothing before each was read once, or is paused.
         """
+        self._telling = ask.telling if ask is not None else None
         with self._reading() as connection:
             state = connection.execute(select(client).where(client.c.client == self._client)).one()
             if state.evaluated_version is None and self._half_read(connection):
@@ -154,6 +158,11 @@ class OrgRoom:
             if not any(touched.values()) and not by_time:
                 return read_clocks(connection, cases)
             touched["Case"] = touched.get("Case", frozenset()) | frozenset(cases)
+            if ask is not None:
+                weeks = {"weeks_due_at": state.weeks_due_at, "news_at": state.news_at}
+                part = read_part(connection, ask, touched, now, **weeks)
+                if part is not None:
+                    return part
             return read_facts(connection, touched)
 
     def _half_read(self, connection: Connection) -> bool:
@@ -410,15 +419,21 @@ class OrgRoom:
             if version != self._facts_version:
                 raise StoreUnavailable(f"client {self._client} changed while the rules looked at it; evaluate again")
             apply(connection, self._client, self._mappings, evaluation, now, version, looked_at=True)
+            if not evaluation.clocks_only:
+                keep_marks(connection, self._client, evaluation, self._telling or "")
             connection.execute(
                 text(
                     "UPDATE client SET evaluated_version = :version, "
-                    "ledger_due_at = CASE WHEN :clocks_only THEN ledger_due_at ELSE CAST(:due AS timestamptz) END "
+                    "ledger_due_at = CASE WHEN :clocks_only THEN ledger_due_at ELSE CAST(:due AS timestamptz) END, "
+                    "weeks_due_at = CASE WHEN :clocks_only THEN weeks_due_at ELSE CAST(:weeks AS timestamptz) END, "
+                    "news_at = CASE WHEN :clocks_only THEN news_at ELSE CAST(:news AS timestamptz) END "
                     "WHERE client = :client"
                 ),
                 {
                     "version": version,
                     "due": evaluation.next_due_at,
+                    "weeks": evaluation.weeks_due_at,
+                    "news": evaluation.news_at,
                     "clocks_only": evaluation.clocks_only,
                     "client": self._client,
                 },

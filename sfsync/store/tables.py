@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from sfsync.records import RECORDS, Record, field_names
+from sfsync.records import RECORDS, Case, Estimate, Record, TimeEntry, field_names
 
 metadata = MetaData(
     naming_convention={
@@ -102,6 +102,8 @@ client = Table(
     Column("evaluated_version", BigInteger, comment="what the rules have seen; null: nothing yet"),
     Column("next_due_at", INSTANT, comment="when the rules change their mind by themselves: the earliest of all"),
     Column("ledger_due_at", INSTANT, comment="when ledger, account or weeks do"),
+    Column("weeks_due_at", INSTANT, comment="when a week is to be issued or revised"),
+    Column("news_at", INSTANT, comment="when the first posting was booked that an issued week does not know of"),
     Column("made_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("calendar_checked_at", INSTANT, comment="when its holidays were last compared with the newest list"),
     Column("calendar_differs", Integer, comment="days that differed then"),
@@ -164,6 +166,14 @@ HOUSE = frozenset({"client", "org", "org_lease", "tick"})
 
 RECORD_TABLES: dict[type[Record], Table] = {record: _record_table(record) for record in RECORDS.values()}
 """*local*: once per client."""
+
+for _record, _names in (
+    (TimeEntry, ("case", "created_at", "worked_on", "correction_of")),
+    (Estimate, ("case",)),
+    (Case, ("closed_at",)),
+):
+    for _name in _names:  # by these the rules find what a change can reach
+        Index(None, RECORD_TABLES[_record].c.client, RECORD_TABLES[_record].c[_name])
 
 link = Table(
     "link",
@@ -247,6 +257,48 @@ posting = Table(
     ForeignKeyConstraint(["client", "pack"], ["pack.client", "pack.key"]),
     CheckConstraint("minutes <> 0", name="moves_minutes"),
     Index(None, "client", "pack"),
+    Index(None, "client", "effective_on"),
+    Index("ix_posting_loose", "client", postgresql_where=text('"case" IS NULL')),
+)
+
+ledger_mark = Table(
+    "ledger_mark",
+    metadata,
+    Column("client", Text, nullable=False),
+    Column("number", BigInteger, nullable=False, comment="how many events of the story lie before it"),
+    Column("telling", Text, nullable=False, comment="contract and rules it was told under, as a hash"),
+    Column("at", INSTANT, nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("state", JSONB, nullable=False, comment="the packs there"),
+    Column("tail", ARRAY(Text), comment="of the newest: the cases the story wrote on after it"),
+    PrimaryKeyConstraint("client", "number"),
+    ForeignKeyConstraint(["client"], ["client.client"]),
+    comment="places in the ledger's story from which it can be told on; without them it is told from its first day",
+)
+
+ledger_case = Table(
+    "ledger_case",
+    metadata,
+    Column("client", Text, nullable=False),
+    Column("case", Text, nullable=False),
+    Column("mark", BigInteger, nullable=False),
+    Column("state", JSONB, nullable=False),
+    PrimaryKeyConstraint("client", "case", "mark"),
+    ForeignKeyConstraint(["client"], ["client.client"]),
+    Index(None, "client", "mark"),
+    comment="one case at a mark; where a mark has none, the one before holds",
+)
+
+told_record = Table(
+    "told_record",
+    metadata,
+    Column("client", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("case", Text, nullable=False),
+    PrimaryKeyConstraint("client", "key", "case"),
+    ForeignKeyConstraint(["client"], ["client.client"]),
+    comment="the cases in whose story an entry or estimate was ever told",
 )
 
 pack_balance = Table(
@@ -427,6 +479,9 @@ WRITES: dict[str, str] = {
     "bookmark": "INSERT, UPDATE, DELETE",
     "case_event": "INSERT, UPDATE",
     "posting": "INSERT",
+    "ledger_mark": "INSERT, UPDATE, DELETE",
+    "ledger_case": "INSERT, DELETE",
+    "told_record": "INSERT",
     "pack_balance": "",
     "milestone": "INSERT, UPDATE",
     "conflict": "INSERT",

@@ -67,6 +67,7 @@ class Said:
     notices: list[tuple[str, str, int]] = field(default_factory=list)
     next_due_at: int | None = None
     findings: tuple[()] = ()
+    ask: None = None
 
 
 @dataclass(slots=True)
@@ -288,7 +289,7 @@ class ModelRoom:
                 counts[name] = counts.get(name, 0) + 1
         return counts
 
-    def facts(self, now: Any) -> Any:
+    def facts(self, now: Any, ask: Any = None) -> Any:
         """Return what the rules must look at, or None."""
         store = self.store
         due = store.next_due_at is not None and store.next_due_at <= now

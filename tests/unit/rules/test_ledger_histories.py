@@ -9,12 +9,14 @@ import pytest
 
 from sfsync.clock import seeded
 from sfsync.records import Posting, PostingKind, Record, TimeEntry
+from sfsync.rules import marks
 from sfsync.rules.intake import acts_of
 from sfsync.rules.ledger import Book, LedgerOutcome, settle
 from sfsync.rules.postings import act, balances, books, chain, dips, verify
 from sfsync.rules.summary import statements
 from sfsync.rules.weeks import Week, local_day
 from tests.unit.rules.histories import FIRST, PLANS, History, facts_of, history
+from tests.unit.rules.shelf import Shelf
 
 BATCHES = range(10)
 PER_BATCH = 140  # 2,800 histories in all: half of them with edits, half in two orders of arrival
@@ -184,3 +186,37 @@ def test_a_changed_posting_breaks_the_chain_where_it_was_changed() -> None:
         assert verify(forged, hashes) == index
     assert verify(postings[:-1], hashes) == len(postings) - 1
     assert chain(postings[2:], hashes[1]) == hashes[2:]
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_a_story_taken_up_at_a_mark_is_the_story_told_from_its_first_day(
+    batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(marks, "EVERY", 1 + batch % 4)
+    monkeypatch.setattr(marks, "SPARSE", 3)
+    taken_up = whole = 0
+    for seed in range(batch * 40, (batch + 1) * 40):
+        rng = seeded(f"marks {seed}")
+        one = history(seed, rng, edits=True)
+        shelf, records, postings = Shelf(), dict[str, Record](), list[Posting]()
+        shown: dict[str, dict[str, object]] = {"entries": {}, "cases": {}, "estimates": {}}
+        for number, (now, arrived) in enumerate(one.arrivals):
+            records.update({record.key: record for record in arrived})
+            part = shelf.settle(records, postings, one.terms, now, {record.key for record in arrived})
+            full = settle(facts_of(records), postings, one.terms, PLANS, now)
+            try:
+                same(part, full, shown)
+            except AssertionError as wrong:
+                raise AssertionError(f"seed {seed}, run {number}: {wrong}") from wrong
+            postings += part.postings
+            records.update({pack.key: pack for pack in part.new_packs})
+            assert books(postings).sound, f"seed {seed}"
+            free = {key: pack.available_minutes for key, pack in part.packs.items() if pack.available_minutes > 0}
+            if free and rng.random() < 0.2:
+                pack = rng.choice(sorted(free))
+                given = {pack: -rng.randint(1, free[pack])}
+                on = local_day(now, one.terms.time_zone)
+                postings += act(f"{seed}-{number}", PostingKind.REFUND, given, on=on, now=now, reason="asked for")
+        taken_up, whole = taken_up + shelf.taken_up, whole + shelf.whole
+    print(f"\nmarks: {taken_up} settlings were taken up at a mark, {whole} told from the first day")  # noqa: T201
+    assert taken_up > 100, "the marks were hardly used: this proves nothing"

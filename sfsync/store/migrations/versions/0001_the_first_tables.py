@@ -33,6 +33,15 @@ def upgrade() -> None:
         sa.Column(
             "ledger_due_at", sa.DateTime(timezone=True), nullable=True, comment="when ledger, account or weeks do"
         ),
+        sa.Column(
+            "weeks_due_at", sa.DateTime(timezone=True), nullable=True, comment="when a week is to be issued or revised"
+        ),
+        sa.Column(
+            "news_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="when the first posting was booked that an issued week does not know of",
+        ),
         sa.Column("made_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column(
             "calendar_checked_at",
@@ -159,6 +168,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("client", "key", name=op.f("pk_case")),
     )
     op.create_index(op.f("ix_case_client_changed_version"), "case", ["client", "changed_version"], unique=False)
+    op.create_index(op.f("ix_case_client_closed_at"), "case", ["client", "closed_at"], unique=False)
     op.create_table(
         "case_event",
         sa.Column("client", sa.Text(), nullable=False),
@@ -256,6 +266,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["client"], ["client.client"], name=op.f("fk_estimate_client")),
         sa.PrimaryKeyConstraint("client", "key", name=op.f("pk_estimate")),
     )
+    op.create_index(op.f("ix_estimate_client_case"), "estimate", ["client", "case"], unique=False)
     op.create_index(op.f("ix_estimate_client_changed_version"), "estimate", ["client", "changed_version"], unique=False)
     op.create_table(
         "finding",
@@ -272,6 +283,36 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("client", "digest", name=op.f("pk_finding")),
     )
     op.create_index(op.f("ix_finding_client_record"), "finding", ["client", "record"], unique=False)
+    op.create_table(
+        "ledger_case",
+        sa.Column("client", sa.Text(), nullable=False),
+        sa.Column("case", sa.Text(), nullable=False),
+        sa.Column("mark", sa.BigInteger(), nullable=False),
+        sa.Column("state", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.ForeignKeyConstraint(["client"], ["client.client"], name=op.f("fk_ledger_case_client")),
+        sa.PrimaryKeyConstraint("client", "case", "mark", name=op.f("pk_ledger_case")),
+        comment="one case at a mark; where a mark has none, the one before holds",
+    )
+    op.create_index(op.f("ix_ledger_case_client_mark"), "ledger_case", ["client", "mark"], unique=False)
+    op.create_table(
+        "ledger_mark",
+        sa.Column("client", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False, comment="how many events of the story lie before it"),
+        sa.Column("telling", sa.Text(), nullable=False, comment="contract and rules it was told under, as a hash"),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("rank", sa.Integer(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("state", postgresql.JSONB(astext_type=sa.Text()), nullable=False, comment="the packs there"),
+        sa.Column(
+            "tail",
+            postgresql.ARRAY(sa.Text()),
+            nullable=True,
+            comment="of the newest: the cases the story wrote on after it",
+        ),
+        sa.ForeignKeyConstraint(["client"], ["client.client"], name=op.f("fk_ledger_mark_client")),
+        sa.PrimaryKeyConstraint("client", "number", name=op.f("pk_ledger_mark")),
+        comment="places in the ledger's story from which it can be told on; without them it is told from its first day",
+    )
     op.create_table(
         "milestone",
         sa.Column("client", sa.Text(), nullable=False),
@@ -485,8 +526,21 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["client"], ["client.client"], name=op.f("fk_time_entry_client")),
         sa.PrimaryKeyConstraint("client", "key", name=op.f("pk_time_entry")),
     )
+    op.create_index(op.f("ix_time_entry_client_case"), "time_entry", ["client", "case"], unique=False)
     op.create_index(
         op.f("ix_time_entry_client_changed_version"), "time_entry", ["client", "changed_version"], unique=False
+    )
+    op.create_index(op.f("ix_time_entry_client_correction_of"), "time_entry", ["client", "correction_of"], unique=False)
+    op.create_index(op.f("ix_time_entry_client_created_at"), "time_entry", ["client", "created_at"], unique=False)
+    op.create_index(op.f("ix_time_entry_client_worked_on"), "time_entry", ["client", "worked_on"], unique=False)
+    op.create_table(
+        "told_record",
+        sa.Column("client", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("case", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["client"], ["client.client"], name=op.f("fk_told_record_client")),
+        sa.PrimaryKeyConstraint("client", "key", "case", name=op.f("pk_told_record")),
+        comment="the cases in whose story an entry or estimate was ever told",
     )
     op.create_table(
         "weekly_summary",
@@ -706,7 +760,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["client", "pack"], ["pack.client", "pack.key"], name=op.f("fk_posting_client_pack")),
         sa.PrimaryKeyConstraint("client", "source", "source_version", "leg", name=op.f("pk_posting")),
     )
+    op.create_index(op.f("ix_posting_client_effective_on"), "posting", ["client", "effective_on"], unique=False)
     op.create_index(op.f("ix_posting_client_pack"), "posting", ["client", "pack"], unique=False)
+    op.create_index("ix_posting_loose", "posting", ["client"], unique=False, postgresql_where=sa.text('"case" IS NULL'))
     op.create_table(
         "quarantine",
         sa.Column("client", sa.Text(), nullable=False),
