@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -169,6 +170,7 @@ class ClientSpec(_Strict):
     name: str
     time_zone: str
     sla_plan: str | None = None
+    sla_plan_from: dict[date, str | None] = Field(default_factory=dict)
     holidays: HolidayChoice = HolidayChoice()
     languages: tuple[Literal["en", "es", "ro"], ...] = ("en",)
     policy: dict[str, Any] = Field(default_factory=dict)
@@ -580,6 +582,10 @@ def load_client(path: Path, mappings: Mappings, plans: Plans) -> Client:
         raise lines.fail(f"the file is called {path.name}, so the client is {path.stem!r}", "client")
     if spec.sla_plan is not None and spec.sla_plan not in plans.sla:
         raise lines.fail(f"there is no SLA plan {spec.sla_plan!r}; there are {', '.join(plans.sla)}", "sla_plan")
+    for plan in spec.sla_plan_from.values():
+        if plan is not None and plan not in plans.sla:
+            known = ", ".join(plans.sla)
+            raise lines.fail(f"there is no SLA plan {plan!r}; there are {known}", "sla_plan_from")
     try:
         ZoneInfo(spec.time_zone)
     except (KeyError, ValueError, OSError):
@@ -595,6 +601,7 @@ def load_client(path: Path, mappings: Mappings, plans: Plans) -> Client:
         name=spec.name,
         time_zone=spec.time_zone,
         sla_plan=spec.sla_plan,
+        sla_plan_from=spec.sla_plan_from,
         holidays=spec.holidays,
         languages=spec.languages,
         policy=policy,

@@ -7,9 +7,10 @@ the contract page recommends, with its id beside it.
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -174,6 +175,14 @@ class ClientTerms(Strict):
     time_zone: str
     sla_plan: str | None = None
     """Key of ``Plans.sla``, or None for a client with packs only (X-30)."""
+    sla_plan_from: dict[date, str | None] = Field(default_factory=dict)
+    """Client-local day to the plan that replaces the one before from then on (2.5)."""
     holidays: HolidayChoice = HolidayChoice()
     languages: tuple[str, ...] = ("en",)
     policy: Policy = Policy()
+
+    def plan_at(self, at: datetime) -> str | None:
+        """Return the SLA plan in force at an instant: what is opened then runs under it."""
+        day = at.astimezone(ZoneInfo(self.time_zone)).date()
+        begun = [since for since in self.sla_plan_from if since <= day]
+        return self.sla_plan_from[max(begun)] if begun else self.sla_plan

@@ -44,7 +44,7 @@ def show_org(org: str, as_json: bool) -> None:
     with runtime() as opened:
         row = _row(opened, org)
         terms = opened.client(row["client"]).terms
-        row["name"], row["time_zone"], row["sla_plan"] = terms.name, terms.time_zone, terms.sla_plan
+        row["name"], row["time_zone"], row["sla_plan"] = terms.name, terms.time_zone, terms.plan_at(opened.now)
         row["readings"] = opened.reads.readings(row["client"], org)
         row["calls"] = opened.runtime.calls(org)
     if as_json:

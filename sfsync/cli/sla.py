@@ -228,7 +228,7 @@ def _changed_terms(contract: Contract, changes: tuple[str, ...]) -> ClientTerms:
         if key == "sla_plan":
             if text and text not in contract.plans.sla:
                 raise Mistyped(f"there is no SLA plan {text!r}; there are {', '.join(contract.plans.sla)}")
-            terms = terms.model_copy(update={"sla_plan": text or None})
+            terms = terms.model_copy(update={"sla_plan": text or None, "sla_plan_from": {}})
         elif key not in CLOCK_KEYS:
             what = f"no clock reads {key!r}" if key in values else f"there is no policy key {key!r}"
             raise Mistyped(f"{what}; there are sla_plan, {', '.join(CLOCK_KEYS)}")

@@ -56,7 +56,7 @@ def _row(opened: Opened, name: str) -> dict[str, Any]:
     return {
         "org": name,
         "client": row.client,
-        "sla_plan": opened.client(row.client).terms.sla_plan,
+        "sla_plan": opened.client(row.client).terms.plan_at(opened.now),
         "state": row.state,
         "reason": row.reason,
         "holder": row.holder,

@@ -47,7 +47,7 @@ from sfsync.rules.sla import SlaOutcome, evaluate_case
 from sfsync.rules.sla_explain import short_form
 from sfsync.rules.summary import due_at, issued, news_at, statements, to_issue, week_of
 from sfsync.rules.weekly import Summary, Surroundings, summary
-from sfsync.rules.weeks import Week, local_day
+from sfsync.rules.weeks import Week, local_day, start_of_day
 from sfsync.rules.wording import Sentence
 
 
@@ -402,8 +402,11 @@ def _account(
     values["burn_week_minutes"] = burn
     values["forecast_empty_on"] = empty_on(settled.account.available_minutes, burn, counted_to)
     values["at_risk_minutes"] = sum(risk.minutes for risk in at_risk(settled.packs, burn, counted_to))
-    if terms.sla_plan is not None:
-        plan = contract.plans.sla[terms.sla_plan]
+    key = terms.plan_at(now)
+    for day in terms.sla_plan_from:
+        said.due(start_of_day(day, terms.time_zone), now)
+    if key is not None:
+        plan = contract.plans.sla[key]
         covers = dict.fromkeys(contract.plans.covers[target.cover].label for target in plan.targets.values())
         values["sla_plan"] = plan.name
         values["sla_coverage"] = f"{', '.join(covers)} {terms.time_zone}"
@@ -470,9 +473,11 @@ def _weeks(contract: Contract, facts: Facts, settled: LedgerOutcome, now: dateti
     for mark in said.milestones:
         kept = [m for m in milestones.get(mark.case, ()) if (m.clock, m.cycle) != (mark.clock, mark.cycle)]
         milestones[mark.case] = [*kept, mark]
+    trailing = {issue.statement.week.shifted(-n) for issue in due for n in range(TRAILING_WEEKS)}
+    made = statements(postings, [week for week in trailing if week >= first], now, terms.time_zone, terms.policy)
+    used = {each.week: each.used_minutes for each in made}
     for issue in due:
-        weeks = [week for n in range(TRAILING_WEEKS - 1, -1, -1) if (week := issue.statement.week.shifted(-n)) >= first]
-        used = statements(postings, weeks, now, terms.time_zone, terms.policy)
+        weeks = [issue.statement.week.shifted(-n) for n in range(TRAILING_WEEKS - 1, -1, -1)]
         around = Surroundings(
             account=settled.account,
             packs={**facts.packs, **{pack.key: pack for pack in settled.new_packs}},
@@ -481,7 +486,7 @@ def _weeks(contract: Contract, facts: Facts, settled: LedgerOutcome, now: dateti
             case_figures=settled.cases,
             estimates=facts.estimates,
             milestones=milestones,
-            used_by_week=[made.used_minutes for made in used],
+            used_by_week=[used[week] for week in weeks if week in used],
         )
         _issue(contract, facts, summary(issue, around, terms, contract.plans, account_key(terms.client)), said)
 

@@ -22,9 +22,9 @@ from sfsync.rules.validity import Lot
 TELLING = 1
 """Counted up when the rules tell the same facts otherwise: marks of an earlier telling are of no use then."""
 
-EVERY = 64
+EVERY = 32
 """Events between two marks: a change that reaches back a day tells about so many again."""
-SPARSE = 16
+SPARSE = 32
 """Of the marks further back than so many only every so many-th stays."""
 
 

@@ -76,7 +76,7 @@ def evaluate_case(
     names; a missing one raises ``PolicyError``. Field ``explained`` is written in ``language``.
     """
     policy = terms.policy
-    key = _plan_key(terms, plans, previous, replan)
+    key = _plan_key(terms, plans, previous, case.created_at, replan, now)
     if case.deleted or case.request is False or key is None or case.created_at is None:
         return SlaOutcome(fields=NOT_APPLICABLE, milestones=_dropped(previous, now))
     plan = plans.sla[key]
@@ -171,15 +171,23 @@ def _dropped(previous: Sequence[Milestone], now: datetime) -> tuple[Milestone, .
     return tuple(m if m.met_at is not None else replace(m, met_at=now, paused_since=None) for m in previous)
 
 
-def _plan_key(terms: ClientTerms, plans: Plans, previous: Sequence[Milestone], replan: bool) -> str | None:
-    """Return the plan a case runs under: the one it was opened under, while that exists (section 2.5)."""
+def _plan_key(
+    terms: ClientTerms,
+    plans: Plans,
+    previous: Sequence[Milestone],
+    opened_at: datetime | None,
+    replan: bool,
+    now: datetime,
+) -> str | None:
+    """Return the plan a case runs under: the one in force when it was opened, or now if ``replan`` asks (2.5)."""
     if not replan:
         for milestone in previous:
             if milestone.plan in plans.sla:
                 return milestone.plan
-    if terms.sla_plan is not None and terms.sla_plan not in plans.sla:
-        raise PolicyError(f"client {terms.client}: no SLA plan is called {terms.sla_plan!r}")
-    return terms.sla_plan
+    plan = terms.plan_at(now if replan or opened_at is None else opened_at)
+    if plan is not None and plan not in plans.sla:
+        raise PolicyError(f"client {terms.client}: no SLA plan is called {plan!r}")
+    return plan
 
 
 # --- what stays, what is new ---------------------------------------------------------------------------

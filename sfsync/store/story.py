@@ -121,16 +121,20 @@ def _shown(connection: Connection, mark: Mark, touched: Mapping[str, frozenset[s
     )
     cases |= set(found)
     while True:
-        more = connection.scalars(
+        inside = connection.execute(
             text(
-                'WITH inside AS (SELECT key, correction_of FROM time_entry WHERE "case" = ANY(CAST(:cases AS text[])) '
-                "OR (\"case\" IS NULL AND '' = ANY(CAST(:cases AS text[])))), "
-                "targets AS (SELECT correction_of AS key FROM inside WHERE correction_of IS NOT NULL) "
-                "SELECT coalesce(t.\"case\", '') FROM time_entry t WHERE t.key IN (SELECT key FROM targets) "
-                "OR (t.correction_of IS NOT NULL AND (t.correction_of IN (SELECT key FROM targets) "
-                "OR t.correction_of IN (SELECT key FROM inside)))"
+                'SELECT key, correction_of FROM time_entry WHERE "case" = ANY(CAST(:cases AS text[])) UNION ALL '
+                "SELECT key, correction_of FROM time_entry WHERE \"case\" IS NULL AND '' = ANY(CAST(:cases AS text[]))"
             ),
             {"cases": list(cases)},
+        ).all()
+        targets = {row.correction_of for row in inside if row.correction_of}
+        more = connection.scalars(
+            text(
+                "SELECT coalesce(\"case\", '') FROM time_entry WHERE key = ANY(CAST(:targets AS text[])) UNION "
+                "SELECT coalesce(\"case\", '') FROM time_entry WHERE correction_of = ANY(CAST(:names AS text[]))"
+            ),
+            {"targets": list(targets), "names": list({row.key for row in inside} | targets)},
         )
         news = set(more) - cases
         if not news:

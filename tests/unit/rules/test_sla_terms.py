@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -87,6 +89,26 @@ def test_an_open_case_keeps_the_plan_it_was_opened_under_unless_asked() -> None:
     asked = story.evaluate("24T11:30", before.milestones, terms=terms, plans=both, replan=True)
     assert (asked.milestones[0].plan, asked.milestones[0].due_at) == ("gold", at("24T12:00"))
     assert "DueMoved" in codes(asked)
+
+
+def test_a_case_runs_under_the_plan_in_force_when_it_was_opened() -> None:
+    both = plans(SILVER, gold=plan(P1=("8-20", 120)))
+    silver = next(key for key in both.sla if key != "gold")
+    story = Story()
+    opened = story.case.created_at
+    assert opened is not None
+
+    def terms(day: date) -> ClientTerms:
+        return ClientTerms(client="acme", name="Acme", time_zone=ZONE, sla_plan=silver, sla_plan_from={day: "gold"})
+
+    local = opened.astimezone(ZoneInfo(ZONE)).date()
+    before, after = terms(local + timedelta(days=1)), terms(local)
+    for run_at in ("24T11:00", "25T11:00"):  # a store that was lost and read again a day later says the same
+        assert story.evaluate(run_at, terms=before, plans=both).milestones[0].plan == silver
+        assert story.evaluate(run_at, terms=after, plans=both).milestones[0].plan == "gold"
+    assert before.plan_at(opened + timedelta(days=1)) == "gold"
+    ended = ClientTerms(client="a", name="A", time_zone=ZONE, sla_plan="gold", sla_plan_from={local: None})
+    assert story.evaluate("24T11:00", terms=ended, plans=both).fields["sla_status"] == "Not applicable"
 
 
 def test_a_channel_outside_the_plan_is_flagged_once_and_the_clock_runs() -> None:
