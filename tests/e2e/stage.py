@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,8 +16,6 @@ from pydantic import SecretStr
 from sfsync.clock import ManualClock
 from sfsync.localorg.org import LocalOrg
 from sfsync.localorg.world import World
-from sfsync.mapping import beside_hub, in_hub, load_mappings
-from sfsync.metadata import generate, zip_package
 from sfsync.org.inprocess import InProcess
 from sfsync.org.tokens import MemoryTokens
 from sfsync.records import Pack
@@ -27,6 +24,7 @@ from sfsync.runtime import Runtime
 from sfsync.settings import OrgSettings, Settings
 from sfsync.store.store import Store
 from sfsync.sync import Report
+from tests.orgs import deploy_into
 
 ZONE = "America/Argentina/Buenos_Aires"
 MONDAY = datetime(2026, 11, 16, 12, 0, tzinfo=UTC)
@@ -104,15 +102,7 @@ class Stage:
     def deploy(self) -> None:
         """Bring the standard metadata into every org and grant the permission sets."""
         for org in self.orgs.values():
-            from sfsync.localorg.metadata import deploy
-
-            kind = "hub" if org.name == self.hub else "mirrored" if self.hub else "alone"
-            done = deploy.start(org, org.admin, package(kind), deploy.DeployOptions(single_package=True))
-            assert done.status == "Succeeded", [(m.name, m.problem) for m in done.failures][:5]
-            org.assign("sfsync_Service", org.integration_id)
-            org.assign("sfsync_Consultant", CONSULTANT.format(org.name))
-            if kind != "hub":
-                org.assign("sfsync_Client_Approver", CLIENT.format(org.name))
+            deploy_into(org, "hub" if org.name == self.hub else "mirrored" if self.hub else "alone")
         self.later(minutes=5)
 
     def later(self, *, minutes: int = 0, hours: int = 0, days: int = 0) -> datetime:
@@ -192,15 +182,6 @@ class Stage:
 
     def _org(self, name: str | None) -> LocalOrg:
         return self.orgs[name] if name else self.org
-
-
-@cache
-def package(kind: str = "alone") -> bytes:
-    """The metadata of a client's only org, of its org beside a hub, or of a hub, zipped."""
-    standard = load_mappings()
-    declared = standard.declared
-    shapes = {"alone": standard, "mirrored": beside_hub(declared), "hub": in_hub(declared, "client")}
-    return zip_package(generate(shapes[kind]))
 
 
 def iso(at: datetime) -> str:

@@ -15,11 +15,9 @@ from pydantic import SecretStr
 
 from sfsync.clock import ManualClock
 from sfsync.localorg.faults import Faults
-from sfsync.localorg.metadata import deploy
 from sfsync.localorg.org import LocalOrg
 from sfsync.localorg.world import World
 from sfsync.mapping import Mappings, load_mappings
-from sfsync.metadata.generate import generate, zip_package
 from sfsync.mirror.plan import Change, Outcome
 from sfsync.mirror.translate import Bookmark, Ids, Page, Seen
 from sfsync.org.extract import extract
@@ -29,6 +27,7 @@ from sfsync.org.session import OrgSession
 from sfsync.org.tokens import MemoryTokens, TokenStore
 from sfsync.org.writeback import write_back
 from sfsync.settings import OrgSettings
+from tests.orgs import deploy_into
 
 START = datetime(2026, 11, 16, 9, 0, tzinfo=UTC)
 HOST = "https://acme.my.salesforce.com"
@@ -40,18 +39,10 @@ def standard_mappings() -> Mappings:
     return load_mappings()
 
 
-@cache
-def standard_package() -> bytes:
-    return zip_package(generate(standard_mappings()))
-
-
 def deployed_org(clock: ManualClock, name: str = "acme", seed: int = 1, **options: Any) -> LocalOrg:
     """Return an org that has the standard metadata, with the service's permission set granted."""
     org = LocalOrg(name, clock=clock, seed=seed, **options)
-    done = deploy.start(org, org.admin, standard_package(), deploy.DeployOptions(single_package=True))
-    assert done.status == "Succeeded", [(m.name, m.problem) for m in done.failures][:5]
-    for each in service_permission_sets(org):
-        org.assign(each, org.integration_id)
+    deploy_into(org, people=False)
     clock.advance(3600)
     return org
 
