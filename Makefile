@@ -11,7 +11,7 @@ SEEDS  ?= 200
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test house lint bench bench-localorg bench-fleet simulate lock generate migration wheel clean
+.PHONY: help venv demo test house lint audit bench bench-localorg bench-fleet simulate chaos lock generate migration wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,9 @@ bench-fleet: venv ## measure many orgs at once
 
 simulate: venv ## seeded faults on the whole line (SEEDS=200, or SEEDS=17..17 to replay one)
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+chaos: venv ## kill real processes, round after round (SEEDS=200, or SEEDS=17..17 to replay one)
+	$(BIN)/python -m tests.chaos --seeds $(SEEDS) $(ARGS)
 
 generate: venv ## write every generated file again
 	$(BIN)/sfsync metadata generate

@@ -122,7 +122,7 @@ def template_database(postgres: Any) -> str:
             if stale.startswith("test_") and not _alive(int(stale.split("_")[1])):
                 connection.execute(f'DROP DATABASE IF EXISTS "{stale}" WITH (FORCE)'.encode())
         if name not in databases:
-            for old in [old for old in databases if old.startswith("schema_")][:-3]:
+            for old in [old for old in databases if old.startswith("schema_")][:-12]:
                 connection.execute(f'DROP DATABASE IF EXISTS "{old}"'.encode())
             connection.execute("DROP DATABASE IF EXISTS half_made WITH (FORCE)")
             connection.execute("CREATE DATABASE half_made")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ log_level = "INFO"
 [store]
 url = "{store}"
 lease_seconds = 2
+[schedule]
+beat_seconds = 1
 [broker]
 url = "{broker}"
 [orgs.acme]
@@ -38,6 +40,7 @@ client_id = "{client_id}"
 private_key_file = "{private_key_file}"
 username = "{integration_username}"
 ca_file = "{ca_file}"
+every_minutes = 1440
 """
 
 
@@ -45,7 +48,7 @@ class Real:
     """One client org with two weeks of work in it, and everything that syncs it."""
 
     def __init__(self, folder: Path, database_url: str, broker: str, stack: ExitStack) -> None:
-        self.folder, self.stack = folder, stack
+        self.folder, self.stack, self._workers = folder, stack, 0
         past = ManualClock(CLOCK.now() - timedelta(days=15))
         self.org = LocalOrg("acme", clock=past, seed=5, zone=ZONE)
         self.line = stack.enter_context(running(prepare(folder / "org", orgs=[self.org])))
@@ -61,12 +64,20 @@ class Real:
         self.runtime = Runtime.open(self.settings)
         stack.callback(self.runtime.close)
 
+    def worker(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """Run a worker while the block runs; whatever is left of it is killed."""
+        self._workers += 1
+        return self._running("worker", "--processes", "1", "--name", f"w{self._workers}")
+
+    def beat(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """Run a beat while the block runs."""
+        return self._running("beat")
+
     @contextmanager
-    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a worker with its heartbeat while the block runs; whatever is left of it is killed."""
+    def _running(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         with (self.folder / "worker.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "sfsync.cli", "worker", "--processes", "1"],
+                [sys.executable, "-m", "sfsync.cli", *words],
                 env={**os.environ, "SFSYNC_CONFIG": str(self.folder / "sfsync.toml"), "PYTHONPATH": os.getcwd()},
                 stdout=log,
                 stderr=subprocess.STDOUT,

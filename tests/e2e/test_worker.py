@@ -1,7 +1,9 @@
-"""A real worker, killed in the middle of its first nightly run: nothing is lost, doubled or left half-done."""
+"""A real worker, killed or frozen in the middle of a run: nothing is lost, doubled, half-done or done too late."""
 
 from __future__ import annotations
 
+import os
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,10 @@ from typing import Any
 import pytest
 
 from sfsync.localorg.faults import Faults
-from tests.e2e.real import Real, broker, kill
+from sfsync.roster import AUDIT, CALENDAR, RUNS
+from tests.chaos.ground import shown
+from tests.e2e.real import CLOCK, Real, broker, kill
+from tests.e2e.test_schedule import everything
 
 
 def undisturbed(tmp_path: Path, url: str) -> dict[str, Any]:
@@ -47,3 +52,58 @@ def test_a_worker_killed_in_the_middle_of_the_first_nightly_run_ends_like_an_und
         assert real.business() == calm
         again = real.runtime.sync("acme")
         assert (again.wrote, again.absorbed, again.refused) == (0, 0, 0)
+
+
+HELD = {"kind": "slow", "method": "POST", "path": "/composite$", "calls": [3], "seconds": 3}
+
+
+def owes(real: Real) -> bool:
+    return bool(real.runtime.fleet.due((*RUNS, AUDIT, CALENDAR), CLOCK.now()))
+
+
+@pytest.mark.slow
+def test_a_real_worker_frozen_past_its_lease_and_woken_again_changes_nothing(
+    tmp_path: Path, own_database_url: str
+) -> None:
+    with ExitStack() as stack:
+        real = Real(tmp_path, own_database_url, stack.enter_context(broker(tmp_path / "broker")), stack)
+        real.org.faults = Faults.of([HELD])
+        frozen = stack.enter_context(real.worker())
+        real.wait(lambda: bool(real.org.faults.rules[0].struck), "the first write of the worker")
+        os.killpg(frozen.pid, signal.SIGSTOP)
+        real.wait(lambda: real.runtime.store.orgs()[0].holder is None, "the end of its lease")
+        assert real.runs("running") == 1
+        with real.worker():
+            real.wait(lambda: real.runs("done") >= 1 and not owes(real), "everything that was due", seconds=90)
+        before = everything(own_database_url), shown(real.org)
+        os.killpg(frozen.pid, signal.SIGCONT)
+        log = real.folder / "worker.log"
+        real.wait(lambda: '"result": "lease lost"' in log.read_text(), "the awakening of the frozen worker")
+        assert (everything(own_database_url), shown(real.org)) == before
+        assert real.runs("lost") == 1
+
+
+@pytest.mark.slow
+def test_the_org_of_a_killed_worker_is_taken_over_within_the_lease_and_a_beat(
+    tmp_path: Path, own_database_url: str
+) -> None:
+    """With the settings as they are shipped that is 80 seconds, and ten more are for whoever is slow."""
+    with ExitStack() as stack:
+        real = Real(tmp_path, own_database_url, stack.enter_context(broker(tmp_path / "broker")), stack)
+        real.runtime.store.pause("acme", "acme", "until everybody is there")
+        workers = [stack.enter_context(real.worker()) for _ in range(2)]
+        stack.enter_context(real.beat())
+        log = real.folder / "worker.log"
+        real.wait(lambda: log.read_text().count(" ready.") == 2, "the start of both workers")
+        real.org.faults = Faults.of([HELD])
+        real.runtime.store.resume("acme", "acme")
+        real.wait(lambda: bool(real.org.faults.rules[0].struck), "the run that dies")
+        holder = real.runtime.store.orgs()[0].holder
+        assert holder is not None
+        began = CLOCK.monotonic()
+        [dead] = [worker for worker in workers if worker.pid == os.getpgid(int(holder.split(":")[1]))]
+        kill(dead)
+        real.wait(lambda: real.runs("lost") == 1, "the takeover")
+        settings = real.settings
+        assert CLOCK.monotonic() - began < settings.store.lease_seconds + settings.schedule.beat_seconds + 10
+        real.wait(lambda: real.runs("done") == 1, "the run that takes over")
