@@ -1,6 +1,6 @@
 """A fleet on one machine: quiet orgs, orgs with work, the broker, the memory of a worker. Figures; no bound on time.
 
-More orgs than the default: ``make bench-fleet ARGS="--fleet 500"``.
+Fewer orgs than the default: ``make bench-fleet ARGS="--fleet 50"``.
 """
 
 # ruff: noqa: T201  a bench prints its figures
@@ -93,8 +93,26 @@ class FleetOnStage:
     def make_due(self) -> None:
         """Let every org owe a run."""
         with psycopg.connect(self.store_url) as owner:
+            owner.execute("UPDATE tick SET done_at = now() WHERE done_at IS NULL")  # audits are not what is measured
             owner.execute("UPDATE tick SET done_at = NULL WHERE name LIKE 'between:%'")
             owner.execute("UPDATE org_lease SET expires_at = '-infinity'")
+
+    def answered(self) -> int:
+        """Return the API calls that the orgs themselves counted."""
+        return sum(org.journal.total_cost for org in self.orgs.values())
+
+    def store_figures(self) -> str:
+        """Return what the store takes: bytes, connections, rows of the largest tables."""
+        with psycopg.connect(self.store_url) as owner:
+            row = owner.execute(
+                "SELECT pg_database_size(current_database()) / 1048576, "
+                "(SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()), "
+                "(SELECT string_agg(relname || ' ' || kb || ' KB', ', ') FROM (SELECT relname, "
+                "pg_total_relation_size(oid) / 1024 AS kb FROM pg_class WHERE relkind = 'r' "
+                "AND relnamespace = 'public'::regnamespace ORDER BY 2 DESC LIMIT 6) t)"
+            ).fetchone()
+        assert row is not None
+        return f"{row[0]} MB, {row[1]} connections; {row[2]}"
 
     def sums(self) -> tuple[int, int, int]:
         """Return runs that ended well, the API calls they made, and the records they wrote."""
@@ -109,7 +127,7 @@ class FleetOnStage:
     def round(self, runtime: Runtime, processes: int, saying: str) -> tuple[float, int, int, list[int]]:
         """Let a worker do what is due; return seconds from its first run on, API calls, writes, memory in MB."""
         count = len(self.orgs)
-        before = self.sums()
+        before, answered = self.sums(), self.answered()
         with self.worker(processes) as worker:
             first = last = 0.0
             limit = CLOCK.monotonic() + 60 + count * 3
@@ -123,13 +141,17 @@ class FleetOnStage:
                 CLOCK.sleep(0.1)
             assert last, f"{self.sums()[0] - before[0]} of {count}\n{(self.folder / 'worker.log').read_text()[-2000:]}"
             memory = [_megabytes(pid) for pid in _family(worker)]
+            used = sum(_cpu_seconds(pid) for pid in _family(worker))
+            connections = self.store_figures().split(", ")[1].split(";")[0]
         after = self.sums()
         seconds = last - first
         calls, wrote = after[1] - before[1], after[2] - before[2]
+        assert calls == self.answered() - answered, "what we count is what the orgs count"
         print(
             f"{saying}, {processes} process(es): {count} orgs in {seconds:.1f} s, "
             f"{(count - at_first) / max(seconds, 0.001):.1f} orgs/s, {calls} API calls, {wrote} records written, "
-            f"memory {' + '.join(map(str, memory))} MB"
+            f"{used / count * 1000:.0f} ms of CPU an org, memory {' + '.join(map(str, memory))} MB, {connections}; "
+            f"load {os.getloadavg()[0]:.1f}"
         )
         return seconds, calls, wrote, memory
 
@@ -137,6 +159,11 @@ class FleetOnStage:
 def _family(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(one for child in children for one in _family(int(child)))]
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _megabytes(pid: int) -> int:
@@ -160,10 +187,12 @@ def test_fleet_of_quiet_and_working_orgs(tmp_path: Path, own_database_url: str, 
         for _ in range(2):  # the second run reads back what the first one wrote
             stage.make_due()
             stage.round(runtime, 2, "first runs")
+        took = {}
         for processes in (1, 2):
             stage.make_due()
-            _, calls, wrote, _ = stage.round(runtime, processes, "quiet orgs")
+            took[processes], calls, wrote, _ = stage.round(runtime, processes, "quiet orgs")
             assert (calls, wrote) == (count, 0), "a quiet org costs one call"
+        print(f"two processes did in {took[2] / took[1]:.2f} of the time what one did")
         began = CLOCK.monotonic()
         assert runtime.roster.due() == []
         print(f"a tick with nothing due: {(CLOCK.monotonic() - began) * 1000:.0f} ms")
@@ -177,6 +206,7 @@ def test_fleet_of_quiet_and_working_orgs(tmp_path: Path, own_database_url: str, 
                 org.insert("Case", {"Subject": f"Case {n}", "Maint_Priority__c": "P3", "Maint_Request__c": True})
         stage.make_due()
         stage.round(runtime, 2, f"{min(WORKING, count)} orgs with {CHANGES} changes each, the others quiet")
+        print(f"the store: {stage.store_figures()}")
         _latency(stage)
 
 

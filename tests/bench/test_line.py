@@ -29,7 +29,8 @@ from sfsync.settings import Settings, load
 from tests.bench.laden import Laden, laden, overlay
 from tests.bench.peers import PEERS, CannotError
 from tests.e2e.real import SETTINGS
-from tests.e2e.stage import CLIENT_FILE, ZONE, package
+from tests.e2e.stage import CLIENT_FILE, ZONE
+from tests.orgs import package
 
 pytestmark = pytest.mark.bench
 ORG = "acme"
