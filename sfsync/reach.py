@@ -16,7 +16,7 @@ from sfsync.mapping import Mappings
 from sfsync.mirror.compare import Figures
 from sfsync.mirror.plan import Change, Outcome
 from sfsync.mirror.translate import Bookmark, Ids, Page, Seen
-from sfsync.org.examine import Examiner, figures
+from sfsync.org.examine import Examiner, count, figures
 from sfsync.org.extract import extract
 from sfsync.org.preflight import Preflight, preflight
 from sfsync.org.session import OrgSession
@@ -54,6 +54,15 @@ class Reach:
         self._session.bounded = True
         self._checked = preflight(self._session, mappings, bookmarks, ids)
         self._mapped = (mappings, ids)
+
+    def counted(self) -> Mapping[str, int]:
+        """Return about how many live records of each object there are, as the org said in the first call of the run."""
+        opening = self._checked.opening if self._checked is not None else None
+        return opening.counts if opening is not None else {}
+
+    def count(self, sobjects: Iterable[str]) -> Mapping[str, int]:
+        """Return exactly how many live records of each object we can see; five objects an API call."""
+        return count(self._session, sobjects)
 
     def figures(self, mappings: Mappings) -> Mapping[str, Mapping[date, Figures]]:
         """Return each object's figures by day, as the org adds them up."""

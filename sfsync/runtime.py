@@ -415,7 +415,7 @@ class Runtime:
                     bounds=Bounds(settings.max_changes, settings.max_vanished_percent, confirmed=True),
                 )
 
-    def audit(self, org: str, *, repair: bool = False) -> tuple[Certificate, str]:
+    def audit(self, org: str, *, repair: bool = False, confirmed: bool = False) -> tuple[Certificate, str]:
         """Return the certificate that org and store are equal, or what differs, and the digest it is kept under.
 
         With ``repair`` what differs is read again and merged; the next sync writes what follows from it.
@@ -432,7 +432,7 @@ class Runtime:
             made, shown = audit(reach, room, mappings, client=name, name=org, now=self.clock.now())
             if repair:
                 report = Report(org)
-                bounds = Bounds(settings.max_changes, settings.max_vanished_percent)
+                bounds = Bounds(settings.max_changes, settings.max_vanished_percent, confirmed=confirmed)
                 vanishing = Vanishing(room.linked())
                 for page in pages_of(made, shown, mappings, bookmarks):
                     take_in(page, room, mappings, ids, bounds, report, vanishing)

@@ -49,6 +49,14 @@ class Org(Protocol):
         """Yield what changed since the bookmarks, plus the overlap, parents before children."""
         ...
 
+    def counted(self) -> Mapping[str, int]:
+        """Return about how many live records of each object the org says it has; empty where it does not say."""
+        ...
+
+    def count(self, sobjects: Iterable[str]) -> Mapping[str, int]:
+        """Return exactly how many live records of each object can be seen."""
+        ...
+
     def write(self, mappings: Mappings, changes: tuple[Change, ...]) -> Iterable[Outcome]:
         """Carry out ``changes`` and yield exactly one outcome for each."""
         ...
@@ -208,6 +216,7 @@ def absorb(
         before = bookmarks.get(page.object)
         first = before is None or before.read_to is None
         take_in(page, room, mappings, ids, bounds, report, vanishing, first=first)
+    vanishing.compare(org, bounds)
 
 
 def take_in(
@@ -317,6 +326,8 @@ class Vanishing:
 
     known: Mapping[str, int]
     fresh: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
+    """Of all objects, and only what was known to be alive."""
 
     def count(self, page: Page, memories: Mapping[str, tuple[Link | None, Values | None]], bounds: Bounds) -> None:
         """Add a page's deletions; SafetyStop once they are more than anybody deletes on purpose (D4).
@@ -328,13 +339,62 @@ class Vanishing:
         vanished = sum(seen.deleted for seen in page.seen) + len(page.hard_deleted) - already
         fresh = self.fresh[page.object] = self.fresh.get(page.object, 0) + max(0, vanished)
         known = self.known.get(page.object, 0)
-        if bounds.confirmed or fresh < bounds.min_vanished:
+        if bounds.confirmed:
+            return
+        everything = sum(self.known.values())
+        alive = {key for key, (link, _) in memories.items() if link is not None and not link.deleted}
+        self.lost += sum(seen.deleted and seen.key in alive for seen in page.seen) + min(known, len(page.hard_deleted))
+        if self.lost >= everything >= SOMETHING:
+            raise SafetyStop(
+                f"every one of {everything} records of this org was deleted; nothing was written. Confirm with: "
+                "sfsync sync ORG --confirm"
+            )
+        if fresh < bounds.min_vanished:
             return
         if fresh * 100 > known * bounds.max_vanished_percent:
             raise SafetyStop(
                 f"{fresh} of {known} {page.object} records were deleted at once; no hour was reversed and nothing was "
                 "written. Confirm with: sfsync sync ORG --confirm"
             )
+
+    def compare(self, org: Org, bounds: Bounds) -> None:
+        """SafetyStop if the org has far fewer records than were there less those it says were deleted (D4).
+
+        Emptied, truncated or reset, an org names none of what is gone. Its estimate came with the first call of the
+        run; only where that looks wrong it is asked to count.
+        """
+        if bounds.confirmed:
+            return
+        there = {name: count - self.fresh.get(name, 0) for name, count in self.known.items()}
+        doubtful = missing(there, org.counted(), bounds)
+        lost = missing(there, org.count(doubtful), bounds) if doubtful else {}
+        if lost:
+            said = ", ".join(f"{shown} of {there[name]} {name}" for name, shown in lost.items())
+            raise SafetyStop(
+                f"the org shows only {said} records and names no deletion: it was emptied or reset, or they are hidden "
+                "from the integration user. No hour was moved and nothing was written. Look with: sfsync audit run "
+                "ORG; if it is right so: sfsync audit run ORG --repair --confirm, then sfsync org resume ORG"
+            )
+
+
+def missing(there: Mapping[str, int], shown: Mapping[str, int], bounds: Bounds) -> dict[str, int]:
+    """Return the objects of which far too few are shown, with how many are; an object of which nothing is said is not.
+
+    Too few are fewer than the bound allows of one object, or none at all of all objects together.
+    """
+    said = {name: count for name, count in there.items() if name in shown and count > 0}
+    if sum(said.values()) >= SOMETHING and not any(shown[name] for name in said):
+        return dict.fromkeys(said, 0)
+    return {
+        name: shown[name]
+        for name, count in said.items()
+        if count - shown[name] >= bounds.min_vanished
+        and (count - shown[name]) * 100 > count * bounds.max_vanished_percent
+    }
+
+
+SOMETHING = 10
+"""An org with fewer records than this may be emptied without a question."""
 
 
 def reckon(room: Room, contract: Contract, now: datetime, report: Report) -> Evaluation | None:

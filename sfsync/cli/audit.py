@@ -20,11 +20,12 @@ def audit() -> None:
 @audit.command()
 @click.argument("org")
 @click.option("--repair", is_flag=True, help="Read again what differs; the next sync writes what follows from it.")
+@click.option("--confirm", is_flag=True, help="Repair even if a great part of the records is gone.")
 @as_json
-def run(org: str, repair: bool, as_json: bool) -> None:
+def run(org: str, repair: bool, confirm: bool, as_json: bool) -> None:
     """Compare ORG with the store and keep the certificate; exit 5 if anything differs."""
     with runtime() as opened:
-        made, digest = opened.runtime.audit(org, repair=repair)
+        made, digest = opened.runtime.audit(org, repair=repair, confirmed=confirm)
     if as_json:
         emit({**made.content(), "digest": digest, "equal": made.equal, "repaired": repair})
     else:

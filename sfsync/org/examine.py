@@ -33,6 +33,14 @@ def figures(session: OrgSession, mappings: Mappings) -> dict[str, dict[date, Fig
     return found
 
 
+def count(session: OrgSession, sobjects: Iterable[str]) -> dict[str, int]:
+    """Return exactly how many live records of each object we can see, five objects an API call."""
+    names = list(sobjects)
+    subs = [Sub("GET", query_path(f"SELECT COUNT() FROM {name(one)}", all_rows=False), kind="query") for one in names]
+    answers = read_all(session, subs)
+    return {one: int(answer.checked().body["totalSize"]) for one, answer in zip(names, answers, strict=True)}
+
+
 def _by_day(mapping: ObjectMapping) -> str:
     ours = only_ours(mapping)
     sums = "".join(f", SUM({name(line.api)}) s{n}" for n, line in enumerate(numbers(mapping)))

@@ -16,7 +16,7 @@ from typing import Any
 
 from sfsync.mapping import Mappings, ObjectMapping
 from sfsync.mirror.translate import Bookmark, Ids, Untranslatable, long_id, parse_instant
-from sfsync.org.composite import MAX_COSTLY, Sub, SubAnswer, read_all
+from sfsync.org.composite import MAX_COSTLY, MAX_SUBREQUESTS, Sub, SubAnswer, read_all
 from sfsync.org.faults import OutcomeUnknown
 from sfsync.org.place import Place, since
 from sfsync.org.rows import RowReader
@@ -32,6 +32,7 @@ UPDATED_MEMORY = timedelta(days=29)
 DELETED_MEMORY = timedelta(days=14, hours=23)
 """How far back ``deleted`` is asked; Salesforce remembers 15 days."""
 AHEAD = "replication ahead of now"
+COUNTS = "counts"
 
 
 @dataclass(slots=True)
@@ -47,6 +48,8 @@ class Opening:
     """Ids that ``updated`` named, for objects that were watched and not queried."""
     deleted: dict[str, dict[str, datetime]] = field(default_factory=dict)
     """Ids that ``deleted`` named; to be confirmed before they are believed."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """About how many live records of each object there are, in the org's own words; empty where it did not say."""
     complete_to: datetime | None = None
     """The least ``latestDateCovered``: a transaction older than this may still be running."""
 
@@ -99,6 +102,8 @@ def open_run(
                 add(kind, sobject, Sub("GET", replication_path(sobject, kind, *window), kind=kind))
     for sobject, sub in zip(reading, describes, strict=bool(describes)):
         add("describe", sobject, sub)
+    if 1 < len(subs) < MAX_SUBREQUESTS and bookmarks and not {"composite", COUNTS} & session.refused:
+        add("counts", "", Sub("GET", f"limits/recordCount?sObjects={','.join(reading)}"))
     answers = read_all(session, subs)
     opening = Opening(at=answers[0].at if answers else now)
     for (kind, sobject), answer in zip(names, answers, strict=True):
@@ -108,9 +113,21 @@ def open_run(
                 opening.queries[sobject] = answer
             case "describe":
                 opening.describes[sobject] = answer
+            case "counts":
+                opening.counts = _counts(session, list(reading), answer)
             case _:
                 _replicated(session, opening, kind, sobject, answer, bookmarks.get(sobject))
     return opening
+
+
+def _counts(session: OrgSession, names: Sequence[str], answer: SubAnswer) -> dict[str, int]:
+    """Return the org's estimates; it leaves out objects without a record. A refusal is done without."""
+    rows = answer.body.get("sObjects") if answer.ok and isinstance(answer.body, dict) else None
+    if not isinstance(rows, list):
+        session.refused.add(COUNTS)
+        return {}
+    said = {str(row.get("name")): int(row.get("count") or 0) for row in rows}
+    return {sobject: said.get(sobject, 0) for sobject in names}
 
 
 def first_query(reader: RowReader, bookmark: Bookmark | None, overlap: timedelta) -> str:

@@ -31,8 +31,8 @@ def live(stage: Stage, workers: list[Runtime], hours: float) -> list[datetime]:
     for n in range(int(hours * 4)):
         worker = workers[n % len(workers)]
         before = stage.org.spent()
-        for org in worker.due():
-            worker.sync_if_due(org)
+        for org in worker.roster.due():
+            worker.roster.sync_if_due(org)
         if stage.org.spent() > before:
             polled.append(stage.clock.now())
         stage.later(minutes=15)

@@ -293,6 +293,14 @@ class ModelSession:
                 return
         raise OrgUnavailable("no answer")
 
+    def counted(self) -> Mapping[str, int]:
+        """Say nothing of how many records there are."""
+        return {}
+
+    def count(self, sobjects: Iterable[str]) -> Mapping[str, int]:
+        """Say nothing of how many records there are."""
+        return {}
+
     def check(self, mappings: Mappings, bookmarks: Mapping[str, Bookmark], ids: Ids) -> None:
         """Raise SchemaDrift if the mapping does not fit."""
         if self.org.drifted:
