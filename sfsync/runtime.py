@@ -156,10 +156,11 @@ class Runtime:
     def org(self, name: str) -> OrgSettings:
         """Return the settings of an org; SettingsError names those there are."""
         if name not in self.settings.orgs:
-            known = ", ".join(sorted(self.settings.orgs)) or "none yet"
-            raise SettingsError(
-                f"there is no org {name!r}; there are: {known}", Place("sfsync.toml", None, f"orgs.{name}")
+            known = ", ".join(sorted(self.settings.hubs.get(name, self.settings.orgs))) or "none yet"
+            what = (
+                f"{name} is a hub; name one part of it" if name in self.settings.hubs else f"there is no org {name!r}"
             )
+            raise SettingsError(f"{what}; there are: {known}", Place("sfsync.toml", None, f"orgs.{name}"))
         return self.settings.orgs[name]
 
     def client_name(self, org: str) -> str:

@@ -34,6 +34,7 @@ KEY_BITS = 2048
 @click.option("--key", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="File of the private key.")
 @click.option("--ca-file", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="Authority to trust.")
 @click.option("--client", help="Name of the client; default: that of the org.")
+@click.option("--hub-of", "hub_of", multiple=True, help="A client whose records this hub holds; several times.")
 @click.option("--name", help="The client's full name, for a client that has no overlay yet.")
 @click.option("--time-zone", help="Its contract's time zone, such as America/Argentina/Buenos_Aires.")
 @click.option("--sla-plan", help="Its SLA plan, such as gold; none: packs only.")
@@ -47,6 +48,7 @@ def connect(
     key: Path | None,
     ca_file: Path | None,
     client: str | None,
+    hub_of: tuple[str, ...],
     name: str | None,
     time_zone: str | None,
     sla_plan: str | None,
@@ -55,17 +57,23 @@ def connect(
 ) -> None:
     """Log in to a new ORG and, once it has answered, write it and its client into the settings.
 
+    With --hub-of it is the consultancy's own org; each client named so has an org of its own already.
+
     A client secret or a refresh token is not typed here: it is read from SFSYNC_ORGS__ORG__CLIENT_SECRET or
     SFSYNC_ORGS__ORG__REFRESH_TOKEN, which every later command needs, too.
     """
     found = settings()
     path = settings_path()
     owner = client or org
+    if hub_of and (client or name):
+        raise Mistyped("a hub is no client's: give --hub-of, or --client and --name")
     said = {"client": client, "login_url": login_url, "username": username, "client_id": client_id}
     files = {"private_key_file": key, "ca_file": ca_file}
-    given = {n: v for n, v in said.items() if v is not None} | {n: str(f.resolve()) for n, f in files.items() if f}
+    given: dict[str, Any] = {n: v for n, v in said.items() if v is not None}
+    given |= {n: str(f.resolve()) for n, f in files.items() if f}
+    given |= {"role": "hub", "clients": list(hub_of)} if hub_of else {}
     wanted = _org_settings(found, path, org, given)
-    overlay = _overlay(found, path, owner, name, time_zone, sla_plan, country)
+    overlay = None if hub_of else _overlay(found, path, owner, name, time_zone, sla_plan, country)
     organization = _reached(found, org, wanted)
     if overlay is not None:
         target, text = overlay
@@ -76,7 +84,8 @@ def connect(
         emit(
             {
                 "org": org,
-                "client": owner,
+                "client": None if hub_of else owner,
+                "clients": list(hub_of),
                 "organization_id": organization,
                 "settings": str(path),
                 "overlay": str(overlay[0]) if overlay else None,
@@ -85,7 +94,10 @@ def connect(
         return
     click.echo(f"{org} is organisation {organization}")
     talk(f"wrote [orgs.{org}] into {path}" + (f" and {overlay[0]}" if overlay else ""))
-    talk(f"next: sfsync metadata deploy {org}, sfsync org test {org}, sfsync plan {org}")
+    first = f"{hub_of[0]}@{org}" if hub_of else org
+    talk(f"next: sfsync metadata deploy {first}, sfsync org test {first}, sfsync plan {first}")
+    for one in hub_of:
+        talk(f"and the fields that only clients with a hub have: sfsync metadata deploy {found_org(found, one)}")
 
 
 def _org_settings(found: Settings, path: Path, org: str, given: Mapping[str, Any]) -> OrgSettings:
@@ -103,11 +115,13 @@ def _org_settings(found: Settings, path: Path, org: str, given: Mapping[str, Any
     known = found.orgs[org].model_dump(exclude_defaults=True) if org in found.orgs else {}
     try:
         made = OrgSettings.model_validate({**known, **given})
-        Settings.model_validate({"data_dir": found.data_dir, "orgs": {org: made}})
+        Settings.model_validate({"data_dir": found.data_dir, "orgs": {**found.orgs, org: made}})
     except ValidationError as bad:
         first = bad.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(str(first["msg"]), Place(str(path), None, key or f"orgs.{org}")) from None
+        raise SettingsError(
+            str(first["msg"]).removeprefix("Value error, "), Place(str(path), None, key or f"orgs.{org}")
+        ) from None
     if not (made.client_id and (made.private_key_file or made.client_secret or made.refresh_token)):
         raise Mistyped("no way to log in: give --client-id, and --key with --username or a secret from the environment")
     return made
@@ -161,6 +175,11 @@ def _reached(found: Settings, org: str, wanted: OrgSettings) -> str:
             if row.organization_id == organization and row.org != org:
                 raise Mistyped(f"organisation {organization} is org {row.org} already; nothing was written")
     return organization
+
+
+def found_org(found: Settings, client: str) -> str:
+    """Return the name of a client's own org."""
+    return next(name for name, one in found.orgs.items() if one.role == "client" and (one.client or name) == client)
 
 
 def _write(path: Path, org: str, values: Mapping[str, Any]) -> None:

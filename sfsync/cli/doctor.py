@@ -147,7 +147,7 @@ def _reached(opened: Opened, session: OrgSession, name: str, client: str) -> Ite
         yield Check(f"{name} login", ERROR, str(bad), getattr(bad, "advice", ""))
         return
     try:
-        preflight(session, opened.client(client).mappings, {}, Ids(organization))
+        preflight(session, opened.runtime.mappings_of(name), {}, Ids(organization))
         yield Check(f"{name} schema", OK, "every mapped field is there")
     except SfsyncError as bad:
         yield Check(f"{name} schema", ERROR, str(bad), f"sfsync metadata deploy {name}")

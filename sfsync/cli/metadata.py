@@ -14,6 +14,9 @@ from sfsync.cli.output import agree, as_json, emit, finish, talk, yes
 from sfsync.cli.rooms import Mistyped, client_option, files, runtime
 from sfsync.errors import Exit
 
+hub_option = click.option(
+    "--hub", is_flag=True, help="The package of a hub, or with --client of that client's own org."
+)
 DIRECTORY = click.Path(file_okay=False, exists=True, path_type=Path)
 
 
@@ -41,21 +44,22 @@ def generate(into: Path, as_json: bool) -> None:
 
 @metadata.command()
 @client_option
+@hub_option
 @click.option("--source", type=DIRECTORY, help="Check the package in this directory instead.")
 @click.option("--project", type=DIRECTORY, help="Also tell what is out of date in this project.")
 @as_json
-def check(client: str | None, source: Path | None, project: Path | None, as_json: bool) -> None:
+def check(client: str | None, hub: bool, source: Path | None, project: Path | None, as_json: bool) -> None:
     """Prove the package without an org: Salesforce's published types, and every reference between files."""
     from sfsync.metadata import check as problems_of
     from sfsync.metadata import generate as package_of
     from sfsync.metadata import read_package, stale
 
-    mappings = files().of(client)
+    mappings = files().of(client, hub=hub)
     package = read_package(source) if source else package_of(mappings)
     problems = [str(problem) for problem in problems_of(package)]
     if project is not None:
         _project(project)
-        problems += [f"{path}: out of date, run: sfsync metadata generate" for path in stale(mappings, project)]
+        problems += [f"{path}: out of date, run: sfsync metadata generate" for path in stale(files().mappings, project)]
     if as_json:
         emit({"ok": not problems, "files": len(package), "problems": problems})
     else:
@@ -68,15 +72,16 @@ def check(client: str | None, source: Path | None, project: Path | None, as_json
 @metadata.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @client_option
+@hub_option
 @click.option("--uninstall", is_flag=True, help="Pack what takes everything out of an org again.")
 @as_json
-def package(file: Path, client: str | None, uninstall: bool, as_json: bool) -> None:
+def package(file: Path, client: str | None, hub: bool, uninstall: bool, as_json: bool) -> None:
     """Write the package as a zip to FILE, for a deploy by other means."""
     from sfsync.metadata import generate as package_of
     from sfsync.metadata import uninstall as removal_of
     from sfsync.metadata import zip_package
 
-    mappings = files().of(client)
+    mappings = files().of(client, hub=hub)
     made = removal_of(mappings) if uninstall else package_of(mappings)
     file.write_bytes(zip_package(made))
     if as_json:
@@ -98,7 +103,7 @@ def deploy(org: str, username: str | None, check_only: bool, as_json: bool) -> N
 
     with runtime() as opened:
         opened.runtime.org(org)
-        mappings = opened.client(opened.runtime.client_name(org)).mappings
+        mappings = opened.runtime.mappings_of(org)
         problems = problems_of(package_of(mappings))
         if problems:
             raise CheckFailed(f"the package has {len(problems)} problem(s), nothing was sent; the first: {problems[0]}")
@@ -131,7 +136,7 @@ def remove(org: str, username: str | None, check_only: bool, yes: bool, as_json:
             agree(f"Remove our objects, fields and all their records from {org} ({row.organization_id})?", yes)
         who = {"username": username or found.username, "organization_id": row.organization_id}
         session = OrgSession(org, found.model_copy(update=who), clock=opened.runtime.clock, tokens=MemoryTokens())
-        package = zip_package(uninstall(opened.client(row.client).mappings))
+        package = zip_package(uninstall(opened.runtime.mappings_of(org)))
         if not check_only:  # before anything is gone, so that no run takes the removal for a mass delete
             opened.store.pause(row.client, org, "its metadata was uninstalled")
         with closing(session):

@@ -72,7 +72,7 @@ def test(org: str, as_json: bool) -> None:
             organization = session.organization_id
             opened.store.pin(row.client, org, organization)
             try:
-                preflight(session, opened.client(row.client).mappings, {}, Ids(organization))
+                preflight(session, opened.runtime.mappings_of(org), {}, Ids(organization))
             except SchemaDrift as drift:
                 if as_json:
                     emit({"ok": False, "org": org, "problems": drift.problems})

@@ -43,7 +43,7 @@ def show_waiting(org: str, key: str, as_json: bool) -> None:
     """Show everything known of what waits under KEY in ORG, and the values that would be written."""
     with runtime() as opened:
         found = _called(opened, org, key)
-        room = opened.store.room(opened.runtime.client_name(org), org, opened.client(found[0]["client"]).mappings)
+        room = opened.store.room(opened.runtime.client_name(org), org, opened.runtime.mappings_of(org))
         for row in found:
             memory = room.memories(row["object"], [row["key"]]).get(row["key"], (None, None))
             row["sf_id"] = memory[0].sf_id if memory[0] else None

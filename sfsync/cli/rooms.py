@@ -85,9 +85,18 @@ class Files:
     plans: Plans
     clients: dict[str, Client]
 
-    def of(self, client: str | None) -> Mappings:
-        """Return the mappings of ``client``, or the standard ones; Mistyped if there is no such client."""
-        return self.mappings if client is None else self.client(client).mappings
+    def of(self, client: str | None, *, hub: bool = False) -> Mappings:
+        """Return the mappings of ``client``, or the standard ones; Mistyped if there is no such client.
+
+        Where there is a ``hub``: those of the hub, or those of the client's own org beside it.
+        """
+        if client is not None:
+            return self.client(client).mirrored if hub else self.client(client).mappings
+        if hub:
+            from sfsync.metadata import hub_of
+
+            return hub_of(self.mappings)
+        return self.mappings
 
     def client(self, name: str) -> Client:
         """Return the client called ``name``; Mistyped if there is none."""
@@ -159,7 +168,12 @@ class Opened:
         return next(row for row in self.store.orgs() if (row.client, row.org) == (client, name))
 
     def orgs(self, names: tuple[str, ...], every: bool = False) -> list[str]:
-        """Return the orgs that were named, or all of them; SettingsError if one does not exist."""
+        """Return the orgs that were named, or all of them; SettingsError if one does not exist.
+
+        A hub's name means every client's part of it.
+        """
+        hubs = self.runtime.settings.hubs
+        names = tuple(part for name in names for part in hubs.get(name, [name]))
         for name in names:
             self.runtime.org(name)
         if names and every:

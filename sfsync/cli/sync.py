@@ -206,7 +206,7 @@ def _planned(opened: Opened, org: str, out: Path | None) -> dict[str, Any]:
             data = {"plan_version": PLAN_VERSION, "org": org, "made_at": plain(opened.now), **plan_data(preview.plan)}
             out.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             talk(f"run it: sfsync sync {org} --plan {out}")
-        return _preview(org, preview, opened.client(opened.runtime.client_name(org)).mappings)
+        return _preview(org, preview, opened.runtime.mappings_of(org))
     except SfsyncError as bad:
         say(bad)
         nothing: dict[str, Any] = {name: [] for name in ("changes", "refused", "hand_edits", "conflicts", "findings")}
