@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from sfsync.clock import seeded
 from sfsync.errors import OrgBusy, SafetyStop
 from sfsync.localorg.errors import ApiError
 from tests.e2e.stage import CONSULTANT, Stage, iso
+from tests.e2e.test_line import wipe
 
 HUB = "hub"
 
@@ -289,3 +291,140 @@ def test_time_that_is_moved_to_another_clients_case_stops_the_hub_and_is_stored_
     stage.orgs[HUB].update("Time_Entry__c", entry, {"Case__c": mine["Id"]})
     stage.runtime.store.resume("acme", f"acme@{HUB}")
     settle(stage)
+
+
+SHARED = {
+    "Status": ("status", ("New", "Working", "Escalated")),
+    "Maint_Priority__c": ("priority", ("P1", "P2", "P3", "P4")),
+}
+"""What people of both orgs change on a case: API name to local name and values."""
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_people_in_three_orgs_edit_one_case_and_nothing_is_lost_and_nobody_sees_the_others(
+    stage: Stage, seed: int
+) -> None:
+    random = seeded(seed)
+    said: dict[tuple[str, str], str] = {}
+    pending: dict[tuple[str, str], dict[str, str]] = {}
+    logged = dict.fromkeys(stage.clients, 0)
+    cases = {client: stage.case(client, Subject=f"{client}-word subject") for client in stage.clients}
+    settle(stage)
+    copies = {client: str(in_hub(stage, "Case", client)[0]["Id"]) for client in stage.clients}
+
+    def edit(client: str, org: str) -> None:
+        record = cases[client] if org == client else copies[client]
+        api = random.choice((*SHARED, "Subject" if org == client else "Maint_Answer__c"))
+        if api in SHARED:
+            value = random.choice([v for v in SHARED[api][1] if v != stage.shown("Case", record, org)[api]])
+            pending.setdefault((client, org), {})[api] = value
+        else:
+            value = said[client, api] = f"{client}-word {random.randrange(10**6)}"
+        stage.orgs[org].update("Case", record, {api: value})
+
+    def look(client: str, org: str) -> None:
+        """Sync one org: what people changed there since is in force now, or on record as lost."""
+        store = stage.runtime.store
+        before = [row for row in store.conflicts(client) if row["kind"] == "conflict"]
+        stage.sync(org if org == client else f"{client}@{HUB}")
+        fresh = [row for row in store.conflicts(client) if row["kind"] == "conflict"][len(before) :]
+        lost = {(row["field"], row["lost"]) for row in fresh}
+        [case] = store.facts(client).cases.values()
+        for api, value in pending.pop((client, org), {}).items():
+            name = SHARED[api][0]
+            assert getattr(case, name) == value or (name, value) in lost, (seed, client, org, api, value)
+
+    for _ in range(36):
+        client = random.choice(stage.clients)
+        org = random.choice((client, HUB))
+        what = random.random()
+        if what < 0.5:
+            edit(client, org)
+        elif what < 0.65:
+            minutes = random.randrange(5, 60)
+            logged[client] += minutes
+            stage.log(copies[client], minutes, org=HUB, Description__c=f"{client}-word work")
+        else:
+            look(client, org)
+        stage.later(minutes=random.randrange(1, 15))
+    for client in stage.clients:
+        for org in (client, HUB):
+            look(client, org)
+    stage.later(minutes=20)
+    settle(stage)
+    for client in stage.clients:
+        own, copy = stage.shown("Case", cases[client], client), stage.shown("Case", copies[client], HUB)
+        for api in (*SHARED, "Subject", "Maint_Answer__c"):
+            assert own[api] == copy[api], (seed, client, api)
+            assert own[api] == said.get((client, api), own[api]), (seed, client, api)
+        assert own["Maint_Minutes_Logged__c"] == copy["Maint_Minutes_Logged__c"] == logged[client], (seed, client)
+        assert sum(row["Minutes__c"] for row in stage.rows("Time_Entry__c", client)) == logged[client]
+        for org in (client, f"{client}@{HUB}"):
+            certificate, _ = stage.runtime.audit(org)
+            assert certificate.equal, (seed, certificate.content())
+            again = stage.sync(org)
+            assert (again.wrote, again.absorbed, again.calls) == (0, 0, 1), (seed, org)
+        everything = everything_of(stage, client)
+        assert f"{client}-word" in everything
+        assert not [other for other in stage.clients if other != client and f"{other}-word" in everything], seed
+
+
+def test_a_store_that_was_lost_comes_back_from_both_orgs_and_a_week_is_shown_in_both(stage: Stage) -> None:
+    stage.buy("starter", 2, key="pk:a")
+    stage.buy("flexi", 5, key="pk:b")
+    for name in ("first", "second"):
+        stage.case(Subject=name)
+    settle(stage, "acme")
+    for n, copy in enumerate(in_hub(stage, "Case")):
+        stage.estimate(str(copy["Id"]), 600, HUB)
+        settle(stage, "acme")
+        stage.approve(next(e["Id"] for e in stage.rows("Maintenance_Estimate__c") if e["Status__c"] == "Sent"))
+        settle(stage, "acme")
+        entries = [stage.log(str(copy["Id"]), 100 + n + m, org=HUB) for m in range(3)]
+        stage.orgs[HUB].update("Case", copy["Id"], {"Status": "Working"}, user=CONSULTANT.format(HUB))
+    settle(stage, "acme")
+    stage.orgs[HUB].delete("Time_Entry__c", entries[0])
+    stage.later(days=7)
+    settle(stage, "acme")
+    [week] = stage.rows("Weekly_Summary__c")
+    stage.orgs["acme"].update("Weekly_Summary__c", week["Id"], {"Read_By_Client__c": True})
+    settle(stage, "acme")
+    [copied] = in_hub(stage, "Weekly_Summary__c")
+    assert (copied["Minutes_Used__c"], copied["Read_By_Client__c"]) == (week["Minutes_Used__c"], 1)
+    names = ("Maintenance_Pack__c", "Maintenance_Estimate__c", "Time_Entry__c", "Case", "Weekly_Summary__c")
+    shown = {(org, name): stage.rows(name, org) for org in ("acme", HUB) for name in names}
+    balances = stage.runtime.store.balances("acme")
+    wipe(stage)
+    settle(stage, "acme")
+    assert stage.runtime.store.balances("acme") == balances
+    for (org, name), rows in shown.items():
+        assert stage.rows(name, org) == rows, f"rebuilding the store changed {name} in {org}"
+
+
+def test_a_hub_that_comes_later_gets_what_there_was(tmp_path: Path, database_url: str) -> None:
+    stage = Stage(tmp_path, database_url, "acme", hub=HUB)
+    hub, stage.hub = stage.orgs.pop(HUB), None
+    stage.deploy()
+    stage.runtime.close()
+    stage.runtime = stage.open()
+    stage.buy("flexi", 5)
+    case = stage.case(Maint_Category__c="Corrective")
+    local = stage.org  # consultants still worked in the client's org: done by its administrator here
+    entry = local.insert(
+        "Time_Entry__c", {"Case__c": case, "Minutes__c": 60, "Work_Date__c": "2026-11-16", "Description__c": "before"}
+    )[0]
+    for _ in range(3):
+        stage.sync("acme")
+        stage.later(minutes=20)
+    balances = stage.runtime.store.balances("acme")
+    stage.orgs[HUB], stage.hub = hub, HUB
+    stage.deploy()
+    stage.runtime.close()
+    stage.runtime = stage.open()
+    settle(stage)
+    [copy], [old] = in_hub(stage, "Case"), in_hub(stage, "Time_Entry__c")
+    assert (copy["Maint_Category__c"], old["Description__c"], old["Case__c"]) == ("Corrective", "before", copy["Id"])
+    assert stage.shown("Time_Entry__c", entry)["Minutes__c"] == 60
+    assert stage.shown("Case", case)["Maint_Category__c"] == "Corrective"
+    assert stage.runtime.store.balances("acme") == balances
+    stage.runtime.close()

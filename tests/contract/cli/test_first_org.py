@@ -188,3 +188,33 @@ def test_a_key_is_made_once_and_only_its_owner_can_read_it(typed: Callable[..., 
     assert "PRIVATE" not in Path(made["certificate"]).read_text()
     again = typed("org", "key", "acme")
     assert (again.code, "is there already" in again.err) == (2, True)
+
+
+def test_a_hub_is_connected_for_clients_that_have_an_org_and_its_parts_are_orgs(
+    typed: Callable[..., Answer], world: dict[str, Any], home: Path
+) -> None:
+    hub = ["hub", *words(world, 1)[1:]]
+    early = typed("org", "connect", *hub, "--hub-of", "acme")
+    assert (early.code, "client acme of hub hub needs one org of its own; it has none" in early.err) == (2, True)
+    assert typed("org", "connect", *words(world), *TERMS).code == 0
+    same = typed("org", "connect", "hub", *words(world)[1:], "--hub-of", "acme")
+    assert (same.code, "is org acme already; nothing was written" in same.err) == (2, True)
+    both = typed("org", "connect", *hub, "--hub-of", "acme", "--client", "acme")
+    assert (both.code, "a hub is no client's" in both.err) == (2, True)
+    connected = typed("org", "connect", *hub, "--hub-of", "acme", "--json")
+    assert connected.code == 0, connected.err
+    assert (connected.json["clients"], connected.json["overlay"]) == (["acme"], None)
+    assert 'role = "hub"\nclients = ["acme"]' in (home / "sfsync.toml").read_text()
+    roles = {one["org"]: one["role"] for one in typed("org", "list", "--json").json["orgs"]}
+    assert roles == {"acme": "client", "acme@hub": "hub"}
+    named = typed("org", "show", "hub")
+    assert (named.code, "hub is a hub; name one part of it; there are: acme@hub" in named.err) == (2, True)
+    admin = world["orgs"][1]["username"]
+    assert typed("metadata", "deploy", "acme@hub", "--as", admin).code == 0
+    assert typed("org", "test", "acme@hub", "--json").json["ok"] is True
+    checks = {one["name"]: one["level"] for one in typed("doctor", "--org", "acme@hub", "--json").json["checks"]}
+    assert (checks["acme@hub login"], checks["acme@hub schema"]) == ("ok", "ok")
+    waits = typed("sync", "hub")
+    assert "acme@hub is read after the client's own org acme; first: sfsync sync acme" in waits.err
+    assert typed("metadata", "package", "hub.zip", "--hub", "--json").json["files"] > 20
+    assert typed("metadata", "check", "--hub").code == 0
