@@ -275,6 +275,8 @@ class View:
             sentence = phrase(REFUSALS[refusal], values)
         elif status == EstimateStatus.EXPIRED or status == EstimateStatus.SUPERSEDED:
             sentence = phrase(REFUSALS[f"status {status}"], values)
+        elif self._too_small(estimate, status):
+            sentence = phrase(TOO_SMALL, {"least": Hours(self.intake.policy.min_request_minutes)})
         elif shortage:
             sentence = phrase(N_("Approval needs {shortage} more than are available: buy {packs} first."), values)
         elif after is not None:
@@ -291,6 +293,11 @@ class View:
             valid_until_on=last,
             sentence=sentence,
         )
+
+    def _too_small(self, estimate: Estimate, status: str) -> bool:
+        """Return whether an undecided estimate is smaller than a request may be (X-1)."""
+        undecided = status in (EstimateStatus.DRAFT, EstimateStatus.SENT, EstimateStatus.QUESTION)
+        return undecided and 0 < (estimate.estimated_minutes or 0) < self.intake.policy.min_request_minutes
 
     def _pack_minutes(self) -> int:
         return min((plan.minutes_per_pack for plan in self.intake.plans.packs.values()), default=480)
@@ -481,6 +488,8 @@ class View:
                     shortage=estimate.shortage_minutes,
                     packs_to_buy=estimate.packs_to_buy,
                 )
+            elif self._too_small(self.intake.estimates[key], estimate.status):
+                yield _finding("EstimateTooSmall", key, estimate.sentence, "X-1")
         for key, pack in packs.items():
             if self.intake.packs[key].deleted and key in self.intake.lots:
                 yield _finding("PackDeleted", key, pack.sentence, "LED-1")
@@ -512,6 +521,8 @@ def _finding(code: str, record: str, sentence: Sentence, rule: str, **details: o
 
 NEEDS_APPROVAL = N_("No approved estimate covers this case. {waiting} wait.")
 OVERRUN = N_("{waiting} are beyond the approved {approved} and wait for a supplementary approval.")
+
+TOO_SMALL = N_("This estimate is smaller than the smallest request, {least}.")
 
 VERDICTS = {
     "minutes_missing": N_("The minutes are missing; nothing is counted."),

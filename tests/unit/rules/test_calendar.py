@@ -171,6 +171,12 @@ def test_round_the_clock_runs_on_real_time_through_the_autumn_overlap() -> None:
     assert calendar.add(at("2026-10-25T03:30+03:00"), HOUR) == at("2026-10-25T03:30+02:00")
 
 
+def test_an_instant_is_the_same_in_every_zone() -> None:  # CLK-5: half past nine in Iasi is half past four there
+    iasi, closing = datetime.fromisoformat(f"{TUESDAY}T21:30+02:00"), at(f"{TUESDAY}T18:00-03:00")
+    assert silver().between(iasi, closing) == 90 * 60
+    assert silver().add(iasi, 4 * HOUR) == at(f"{WEDNESDAY}T11:30-03:00")
+
+
 def test_the_missing_hour_of_a_gap_is_no_cover() -> None:
     calendar = Calendar(every_day("02:00-05:00"), BUCHAREST)  # 03:00-04:00 does not exist on 28 March 2027
     midnight = calendar.at_local(date(2027, 3, 28), 0)

@@ -209,6 +209,23 @@ def test_a_small_estimate_is_approved_by_being_sent() -> None:  # X-14
     assert outcome.reservations == {"C1": {"A": 59}}
 
 
+def test_a_client_is_low_when_less_is_available_than_the_contract_says() -> None:
+    c = client(low_balance_minutes=60).pack("A", 480, "2026-11-01", "2027-05-01").approve("C1", 420, "2026-11-10")
+    assert c.settle("2026-11-10").account.low_balance is False
+    assert c.approve("C2", 1, "2026-11-11").settle("2026-11-11").account.low_balance is True
+
+
+def test_an_estimate_below_the_smallest_request_is_pointed_out_until_it_is_decided() -> None:
+    c = client(min_request_minutes=60).pack("A", 480, "2026-11-01", "2027-05-01")
+    c.approve("C1", 59, "2026-11-10", status=EstimateStatus.SENT, decided_at=None)
+    c.approve("C2", 60, "2026-11-10", status=EstimateStatus.SENT, decided_at=None)
+    c.approve("C3", 59, "2026-11-10")
+    outcome = c.settle("2026-11-10")
+    assert str(outcome.estimates["C1/1"].sentence) == "This estimate is smaller than the smallest request, 1.00 h."
+    assert [(f.code, f.record) for f in outcome.findings if f.rule == "X-1"] == [("EstimateTooSmall", "C1/1")]
+    assert outcome.account.reserved_minutes == 59  # an approval stands
+
+
 def test_the_fixed_price_is_deducted_at_the_close_and_late_work_is_part_of_it() -> None:
     c = client(deduction="fixed").pack("A", 480, "2026-11-01", "2027-05-01").approve("C1", 360, "2026-11-10")
     c.work("t1", 270, "2026-11-11", "C1").close("C1", "2026-11-13")
