@@ -1,7 +1,7 @@
 """The service desk's real event log as cases with a status history, and its figures under our plans.
 
 The log lies beside the project and is never copied into it. ``python -m tests.unit.rules.incident_log`` prints
-the table of all incidents by plan and priority, and twenty explained due times.
+the table of all incidents by plan and priority, and twenty explained due times, some with a change of priority.
 """
 
 from __future__ import annotations
@@ -124,8 +124,13 @@ def main() -> None:
         )
     plans = load_plans()
     covers = calendars(plans)
-    for number, past in enumerate(cases[:: len(cases) // 20][:20]):
-        plan = PLANS[number % 3]
+    spread = [(past, PLANS[number % 3]) for number, past in enumerate(cases[:: len(cases) // 16][:16])]
+    changed = [
+        (past, plan)
+        for number, past in enumerate(cases)
+        if evaluate(past, plan := PLANS[number % 3], plans, covers).reckonings[0].changes
+    ]
+    for past, plan in [*spread, *changed[:4]]:
         reckoning = evaluate(past, plan, plans, covers).reckonings[0]
         out.write("\n" + derive(reckoning, plans.sla[plan], covers).text(ENGLISH) + "\n")
 

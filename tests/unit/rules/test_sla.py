@@ -14,6 +14,7 @@ from tests.unit.rules.stories import (
     at,
     codes,
     cover,
+    plan,
 )
 
 # --- start and stop ----------------------------------------------------------------------------------------
@@ -172,6 +173,11 @@ def test_warnings_are_at_their_share_of_the_target() -> None:
     story.covers = {"9-18": cover("09:00", "18:00", holidays={date(2026, 11, 23): "Soberanía"})}
     found = story.ack("20T17:00")
     assert found.warn_at == ((50, at("24T09:30")), (75, at("24T10:30")), (90, at("24T11:06")))
+
+
+def test_a_mark_falls_on_a_whole_second_rounded_down() -> None:  # 33 % of 61 minutes are 1207.8 seconds
+    story = Story(plan(P1=("9-18", 61)), thresholds_pct=(33,))
+    assert story.ack("24T10:00").warn_at == ((33, at("24T10:20:07")),)
 
 
 def test_of_the_marks_that_have_passed_only_the_highest_is_told_and_once() -> None:

@@ -46,6 +46,12 @@ def test_a_case_resolved_straight_from_a_pause_closes_the_pause_first() -> None:
     assert (found.met_at, found.used_seconds, found.breached_at) == (at("26T12:00"), 36_000, None)
 
 
+def test_a_case_resolved_with_its_pause_still_ticked_closes_the_pause_first() -> None:
+    story = Story(RESOLVING, created="24T08:00").set("24T18:00", "paused", "True").status("26T12:00", "Closed")
+    found = story.resolution()
+    assert (found.met_at, found.used_seconds, found.breached_at) == (at("26T12:00"), 36_000, None)
+
+
 def test_a_paused_clock_is_due_as_if_it_ran_on_and_neither_warns_nor_breaches() -> None:
     story = Story(RESOLVING, created="24T08:00").status("24T10:00", "Waiting on Client")
     outcome = story.evaluate("30T12:00")
