@@ -27,6 +27,10 @@ def test_an_increment_rounds_by_its_mode(mode: str, billed: list[int]) -> None: 
     assert [rounded(each, 15, mode) for each in (0, 7, 8, 15, 22)] == billed  # type: ignore[arg-type]
 
 
+def test_a_half_goes_up_and_not_to_the_even_neighbour() -> None:
+    assert [rounded(each, 10, "nearest") for each in (4, 5, 15, 25, 34)] == [0, 10, 20, 30, 30]
+
+
 @given(st.lists(st.integers(0, 500), max_size=20), st.integers(1, 60), MODES)
 def test_a_group_bills_its_rounded_sum_and_no_part_is_negative(raw: list[int], increment: int, mode: str) -> None:
     parts = rounded_group(raw, increment, mode)  # type: ignore[arg-type]
@@ -45,6 +49,7 @@ def test_seconds_are_rounded_up_once() -> None:  # R-04
 def test_decimal_hours_become_the_nearest_minute() -> None:
     hours = ("0.1", "0.25", "0.33", "1.75", "0.0083", "0.00833334")
     assert [minutes_of_hours(each) for each in hours] == [6, 15, 20, 105, 0, 1]
+    assert [minutes_of_hours(each) for each in ("0.125", "0.375", "0.675")] == [8, 23, 41]  # halves go up
     with pytest.raises(InvalidOperation):
         minutes_of_hours("an hour")
 

@@ -30,6 +30,11 @@ def test_the_mean_is_rounded_to_the_nearest_minute() -> None:
     assert acknowledgements(answered(10, 10, 11))["P1"].mean_minutes == 10
 
 
+def test_a_mean_exactly_at_the_target_keeps_it_and_a_minute_more_does_not() -> None:
+    assert acknowledgements(answered(240, 240))["P1"].mean_within_target is True
+    assert acknowledgements(answered(240, 242))["P1"].mean_within_target is False
+
+
 def test_unanswered_cases_count_as_breached_or_waiting_and_never_in_the_mean() -> None:
     waiting, late = Story().ack("24T11:00"), Story().ack("24T15:00")
     figures = acknowledgements([waiting, late])["P1"]
