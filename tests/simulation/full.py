@@ -105,11 +105,11 @@ class History(People):
         if draw.random() < 0.8:
             self.place.forget_lease(name)
         if roll < 0.08:  # nudges come late, twice, or for nothing: who is due is written in the store
-            runtime = self.place.worker()
-            for org in (*runtime.due(), *runtime.sweep(), name):
+            roster = self.place.worker().roster
+            for org in (*roster.due(), *roster.sweep(), name):
                 if org in self.names:
-                    self._expect(lambda o=org: runtime.sync_if_due(o))
-                    self._expect(lambda o=org: runtime.sync_if_due(o))
+                    for _ in range(2):
+                        self._expect(lambda o=org: roster.sync_if_due(o))
         elif roll < 0.45:
             self._expect(lambda: self._sync(self.place.worker(), name))
         elif roll < 0.75:
@@ -320,7 +320,7 @@ _WEIGHTS: tuple[tuple[int, Callable[[History, str, Random, int], None]], ...] = 
     (30, History.work), (9, History.case), (14, History.log), (7, History.estimate), (8, History.decide),
     (10, History.edit), (5, History.delete), (5, History.slow), (2, History.hand), (5, History.buy), (5, History.wait),
     (9, History.weather), (1, History.drift), (2, History.merge), (2, History.extend), (2, History.admin),
-    (1, History.refund), (1, History.zone), (2, History.deploy),
+    (1, History.refund), (2, History.rekey), (1, History.zone), (2, History.deploy),
 )  # fmt: skip
 _ACTS: list[tuple[float, Callable[[History, str, Random, int], None]]] = []
 _sum = 0

@@ -12,7 +12,7 @@ from typing import Any
 from sfsync.errors import OrgUnavailable, SchemaDrift
 from sfsync.mapping import FieldType, MappedField, Mappings, ObjectMapping
 from sfsync.mirror.plan import Change, Outcome, Result
-from sfsync.mirror.translate import Bookmark, Ids, Page, Seen, derived_key
+from sfsync.mirror.translate import KEY_FIELD, Bookmark, Ids, Page, Seen, derived_key
 from sfsync.records import Case, Pack, TimeEntry
 
 
@@ -218,12 +218,22 @@ class ModelOrg:
             self.rows[row.id] = row
             self.by_key[change.key] = row.id
         for name, value in values.items():
+            if name == KEY_FIELD:
+                self._rekey(row, value)
+                continue
             self.service_wrote(row, name, row.fields[name], value)
             row.fields[name] = value
         row.revision = max(row.revision, change.revision)
         row.stamp, row.by = self.clock.now, "service"
         self._show(row)
         return Outcome(change, Result.DONE, row.id, created)
+
+    def _rekey(self, row: OrgRow, key: str | None) -> None:
+        if self.by_key.get(row.external or "") == row.id:
+            del self.by_key[row.external or ""]
+        row.external = key
+        if key is not None:
+            self.by_key[key] = row.id
 
     def _refusal(self, row: OrgRow, change: Change) -> Outcome | None:
         if row.deleted:

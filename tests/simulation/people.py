@@ -27,6 +27,7 @@ ENTRY, ESTIMATE, PACK, ACCOUNT = (
     "Maintenance_Account__c",
 )
 ZONES = ("America/Argentina/Buenos_Aires", "Europe/Madrid", "Asia/Kathmandu", "Pacific/Apia")
+KEY = "Sfsync_Key__c"
 FAULTS = tuple(KINDS)
 """Every fault that the local org knows."""
 SECONDS = {"slow": 20, "late_commit": 90}
@@ -129,6 +130,21 @@ class People:
             self.decided[name, estimate] = word
         else:
             org.update("User", org.integration_id, {"TimeZoneSidKey": draw.choice(ZONES)})
+
+    def rekey(self, name: str, draw: Random, step: int) -> None:
+        """An administrator edits the key field of a record, empties it, or swaps the keys of two."""
+        org, sobject = self.place.orgs[name], draw.choice((ENTRY, PACK, ESTIMATE))
+        one, other = self._pick(name, sobject, draw), self._pick(name, sobject, draw)
+        if one is None or other is None:
+            return
+        first, second = org.get(sobject, one) or {}, org.get(sobject, other) or {}
+        keys = first[KEY], second[KEY]
+        if one == other:
+            org.update(sobject, one, {KEY: draw.choice((None, f"xx:{name}{step}"))})
+            return
+        org.update(sobject, one, {KEY: None})
+        org.update(sobject, other, {KEY: keys[0]})
+        org.update(sobject, one, {KEY: keys[1]})
 
     def refund(self, name: str, draw: Random, step: int) -> None:
         """The consultancy pays back, or gives, minutes by hand."""

@@ -29,6 +29,7 @@ from sfsync.localorg.faults import Faults
 from sfsync.localorg.org import LocalOrg
 from sfsync.org.inprocess import InProcess
 from sfsync.org.tokens import MemoryTokens
+from sfsync.roster import Roster
 from sfsync.runtime import Runtime
 from sfsync.store.embedded import EmbeddedPostgres
 from sfsync.store.store import Store
@@ -293,6 +294,7 @@ class Place(Stage):
         made.store._database = Base(self.runtime.store._database, process)  # type: ignore[assignment]
         made._tokens = MemoryTokens()
         made.holder = "worker"
+        made.roster = Roster(made)
 
         def wire(_org: str) -> Wire:
             adapter = Wire(self.world, self.clock)
