@@ -188,6 +188,11 @@ class Runtime:
             return client.hub
         return client.mirrored if self._hub_of(org) else client.mappings
 
+    def beside(self, org: str) -> list[str]:
+        """Return the other orgs of the client whose org this is."""
+        client = self.client_name(org)
+        return [name for name in self.settings.orgs if name != org and self.client_name(name) == client]
+
     def _hub_of(self, org: str) -> str | None:
         """Return the part of a hub of the client whose own org this is, if it has one."""
         client = self.client_name(org)
@@ -325,7 +330,7 @@ class Runtime:
                     self.store.link_all(name, org, mappings)
                 report = sync_org(
                     reach,
-                    self.store.room(name, org, mappings, hold.lease),
+                    self.store.room(name, org, mappings, hold.lease, self.beside(org)),
                     mappings,
                     self.contract(name),
                     now=self.clock.now(),
@@ -406,7 +411,7 @@ class Runtime:
         with self._held(name, org) as hold, closing(self.session(org)) as session:
             reach = Reach(session, hold, self.clock)
             self.store.pin(name, org, session.organization_id)
-            with self.store.rehearse(name, org, mappings) as room:
+            with self.store.rehearse(name, org, mappings, self.beside(org)) as room:
                 return preview(
                     reach,
                     room,

@@ -5,7 +5,7 @@ May not know what is tried. It keeps one law: everything happens in one transact
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, text
@@ -21,8 +21,16 @@ LONGEST_IDLE = "600s"
 class RehearsalRoom(OrgRoom):
     """Does what a room does, on one connection that never commits."""
 
-    def __init__(self, connection: Connection, database: Database, client: str, org: str, mappings: Mappings) -> None:
-        super().__init__(database, client, org, mappings)
+    def __init__(
+        self,
+        connection: Connection,
+        database: Database,
+        client: str,
+        org: str,
+        mappings: Mappings,
+        beside: Iterable[str] = (),
+    ) -> None:
+        super().__init__(database, client, org, mappings, beside=beside)
         self._connection = connection
 
     @contextmanager
@@ -36,12 +44,14 @@ class RehearsalRoom(OrgRoom):
 
 
 @contextmanager
-def rehearse(database: Database, client: str, org: str, mappings: Mappings) -> Iterator[RehearsalRoom]:
+def rehearse(
+    database: Database, client: str, org: str, mappings: Mappings, beside: Iterable[str] = ()
+) -> Iterator[RehearsalRoom]:
     """Yield a room whose every change is gone afterwards; other clients' work is not held up."""
     with database.writing(client) as connection:
         connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{LONGEST_IDLE}'"))
         inner = connection.begin_nested()
         try:
-            yield RehearsalRoom(connection, database, client, org, mappings)
+            yield RehearsalRoom(connection, database, client, org, mappings, beside)
         finally:
             inner.rollback()

@@ -276,13 +276,25 @@ class Store:
         with self._database.writing_house() as connection:
             leases.release(connection, lease)
 
-    def room(self, client_name: str, org_name: str, mappings: Mappings, lease: Lease | None = None) -> OrgRoom:
-        """Return what one run of the line needs; without a lease it can only look."""
-        return OrgRoom(self._database, client_name, org_name, mappings, lease)
+    def room(
+        self,
+        client_name: str,
+        org_name: str,
+        mappings: Mappings,
+        lease: Lease | None = None,
+        beside: Iterable[str] = (),
+    ) -> OrgRoom:
+        """Return what one run of the line needs; without a lease it can only look.
 
-    def rehearse(self, client_name: str, org_name: str, mappings: Mappings) -> AbstractContextManager[RehearsalRoom]:
+        ``beside`` names the client's other orgs, without which its records are half known.
+        """
+        return OrgRoom(self._database, client_name, org_name, mappings, lease, beside)
+
+    def rehearse(
+        self, client_name: str, org_name: str, mappings: Mappings, beside: Iterable[str] = ()
+    ) -> AbstractContextManager[RehearsalRoom]:
         """Return a context with a room in which a run can be tried; nothing of it stays."""
-        return rehearse(self._database, client_name, org_name, mappings)
+        return rehearse(self._database, client_name, org_name, mappings, beside)
 
     def begin_run(self, client_name: str, org_name: str, now: datetime) -> str:
         """Return the name of a new run; one that was left running by a worker that died is now ``lost``."""

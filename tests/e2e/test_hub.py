@@ -10,8 +10,10 @@ import pytest
 from sfsync.clock import seeded
 from sfsync.errors import OrgBusy, SafetyStop
 from sfsync.localorg.errors import ApiError
+from sfsync.localorg.metadata import deploy
 from tests.e2e.stage import CONSULTANT, Stage, iso
 from tests.e2e.test_line import wipe
+from tests.orgs import deploy_into, package
 
 HUB = "hub"
 
@@ -418,7 +420,9 @@ def test_a_hub_that_comes_later_gets_what_there_was(tmp_path: Path, database_url
         stage.later(minutes=20)
     balances = stage.runtime.store.balances("acme")
     stage.orgs[HUB], stage.hub = hub, HUB
-    stage.deploy()
+    deploy_into(hub, "hub")
+    again = deploy.start(local, local.admin, package("mirrored"), deploy.DeployOptions(single_package=True))
+    assert again.status == "Succeeded"
     stage.runtime.close()
     stage.runtime = stage.open()
     settle(stage)

@@ -360,7 +360,6 @@ def test_a_finding_is_kept_once_however_often_it_is_found(line, store) -> None:
 
 def test_a_record_made_here_is_planned_for_every_org_of_its_client(line, store, mappings) -> None:
     store.add_org("acme", "second")
-    store.end_run("acme", store.begin_run("acme", "second", NOW), NOW)
     line.read(a_case(1))
     line.rules(say(packs=("pk:1",)))
     assert [(c.object, c.key) for c in line.plan().changes] == [("Maintenance_Pack__c", "pk:1")]
@@ -371,9 +370,13 @@ def test_a_record_made_here_is_planned_for_every_org_of_its_client(line, store, 
 def test_the_rules_say_nothing_before_every_org_of_a_client_was_read_once_or_is_paused(line, store) -> None:
     store.add_org("acme", "acme@hub", role="hub")
     line.read(a_case(1))
-    assert line.room.facts(NOW) is None
+    both = store.room("acme", "acme", line.mappings, beside=["acme@hub"])
+    assert both.facts(NOW) is None
     store.pause("acme", "acme@hub", "not reachable yet")
-    assert line.room.facts(NOW) is not None
+    assert both.facts(NOW) is not None
+    store.resume("acme", "acme@hub")
+    store.end_run("acme", store.begin_run("acme", "acme@hub", NOW), NOW)
+    assert both.facts(NOW) is not None
 
 
 def test_what_the_org_accepted_is_remembered_and_not_planned_again(line) -> None:
