@@ -43,6 +43,7 @@ def verify(client: str | None, expect: str | None, as_json: bool) -> None:
 
 def _verified(opened: Opened, client: str, expect: str | None) -> dict[str, Any]:
     from sfsync.rules.postings import GENESIS, books, chain, dips
+    from sfsync.rules.postings import verify as verify_chain
 
     facts = opened.store.facts(client)
     postings = facts.postings
@@ -59,6 +60,13 @@ def _verified(opened: Opened, client: str, expect: str | None) -> dict[str, Any]
     told = books(postings)
     if not told.sound:
         problems.append(f"bought and used differ from the balance by {told.error} min (LED-9)")
+    wrong = verify_chain(postings, opened.store.chain(client))
+    if wrong is not None and wrong < len(postings):
+        one = postings[wrong]
+        problems.append(
+            f"posting {one.source}#{one.source_version}.{one.leg} ({one.minutes:+d} min on {one.pack}, booked "
+            f"{one.booked_at:%Y-%m-%d %H:%M}Z) is not what was booked, or the one before it is gone (LED-1)"
+        )
     hashes = chain(postings)
     if expect and expect not in (GENESIS, *hashes):
         problems.append(f"no state of this ledger ever had the hash {expect}: postings were changed or taken away")

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from typing import Any, TypeVar
@@ -29,8 +29,9 @@ from sfsync.records import (
     Values,
     field_names,
 )
+from sfsync.rules.postings import GENESIS, chain
 from sfsync.rules.sla import next_due_at
-from sfsync.store.forms import any_of, from_json, sql_types, staged, to_json
+from sfsync.store.forms import any_of, clean, from_json, sql_types, staged, to_json
 from sfsync.store.tables import RECORD_TABLES, case_event, finding, milestone, posting
 
 R = TypeVar("R", bound=Record)
@@ -102,11 +103,14 @@ def read_postings(connection: Connection, pack: str | None = None) -> tuple[Post
     return booked(connection, query)
 
 
+NOT_OF_A_POSTING = frozenset({"client", "seq", "kind", "chained"})
+
+
 def booked(connection: Connection, query: Select[Any]) -> tuple[Posting, ...]:
     """Return the postings that a query for whole rows finds."""
     rows = connection.execute(query).mappings()
     return tuple(
-        Posting(**{k: v for k, v in row.items() if k not in ("client", "seq", "kind")}, kind=PostingKind(row["kind"]))
+        Posting(**{k: v for k, v in row.items() if k not in NOT_OF_A_POSTING}, kind=PostingKind(row["kind"]))
         for row in rows
     )
 
@@ -263,34 +267,37 @@ def add_postings(connection: Connection, client: str, postings: Iterable[Posting
     and books nothing, if the same name was booked with other content or a pack would be overdrawn (LED-1).
     """
     names = [f.name for f in dataclass_fields(Posting)]
-    rows = [[getattr(one, name) for name in names] for one in postings]
-    if not rows:
+    given = [replace(one, **{name: clean(getattr(one, name)) for name in names}) for one in postings]
+    if not given:
         return 0
-    written = ", ".join(f'"{name}"' for name in names)
-    differs = " OR ".join(
-        f'p."{name}" IS DISTINCT FROM s."{name}"' for name in ("pack", "minutes", "kind", "effective_on")
-    )
-    columns = {"n": "BIGINT", **sql_types(posting, names)}
-    with staged(connection, columns, ([n, *row] for n, row in enumerate(rows))) as stage:
-        added = connection.execute(
-            text(
-                f"INSERT INTO posting (client, {written}) SELECT :client, {written} FROM {stage} ORDER BY n "
-                "ON CONFLICT (client, source, source_version, leg) DO NOTHING"
-            ),
-            {"client": client},
-        ).rowcount
-        other = connection.execute(
-            text(
-                f"SELECT s.source, s.source_version, s.leg FROM {stage} s "
-                "JOIN posting p USING (source, source_version, leg) "
-                f"WHERE {differs} LIMIT 1"
+    known = booked(connection, select(posting).where(posting.c.source == any_of({one.source for one in given})))
+    there = {(one.source, one.source_version, one.leg): one for one in known}
+    new: list[Posting] = []
+    for one in given:
+        before = there.setdefault((one.source, one.source_version, one.leg), one)
+        if before is one:
+            new.append(one)
+        elif any(getattr(before, name) != getattr(one, name) for name in ("pack", "minutes", "kind", "effective_on")):
+            raise StoreRefused(
+                f"posting {one.source} version {one.source_version} leg {one.leg} was booked differently"
             )
-        ).first()
-    if other is not None:
-        raise StoreRefused(
-            f"posting {other.source} version {other.source_version} leg {other.leg} was booked differently"
+    # The client's row is locked by whoever writes: nobody else chains to the same posting.
+    last = connection.scalar(select(posting.c.chained).order_by(posting.c.seq.desc()).limit(1))
+    hashes = chain(new, GENESIS if last is None else last)
+    written = ", ".join(f'"{name}"' for name in (*names, "chained"))
+    columns = {"n": "BIGINT", **sql_types(posting, [*names, "chained"])}
+    rows = ([n, *(getattr(one, name) for name in names), hashes[n]] for n, one in enumerate(new))
+    with staged(connection, columns, rows) as stage:
+        connection.execute(
+            text(f"INSERT INTO posting (client, {written}) SELECT :client, {written} FROM {stage} ORDER BY n"),
+            {"client": client},
         )
-    return int(added)
+    return len(new)
+
+
+def read_chain(connection: Connection) -> list[str]:
+    """Return the hash kept with each posting, in the order they were booked."""
+    return list(connection.scalars(select(posting.c.chained).order_by(posting.c.seq)))
 
 
 def due_cases(connection: Connection, now: datetime) -> list[str]:

@@ -427,6 +427,11 @@ class Store:
         with self._database.reading(client_name) as connection:
             return local.read_postings(connection, pack)
 
+    def chain(self, client_name: str) -> list[str]:
+        """Return the hash kept with each posting, in the order they were booked."""
+        with self._database.reading(client_name) as connection:
+            return local.read_chain(connection)
+
     def balances(self, client_name: str) -> dict[str, int]:
         """Return each pack's balance in minutes, as the database keeps it."""
         with self._database.reading(client_name) as connection:

@@ -253,10 +253,12 @@ posting = Table(
     Column("case", Text),
     Column("category", Text),
     Column("reason", Text, nullable=False),
+    Column("chained", Text, nullable=False, server_default=text("''"), comment="SHA-256 of it and of the one before"),
     PrimaryKeyConstraint("client", "source", "source_version", "leg"),
     ForeignKeyConstraint(["client", "pack"], ["pack.client", "pack.key"]),
     CheckConstraint("minutes <> 0", name="moves_minutes"),
     Index(None, "client", "pack"),
+    Index(None, "client", "seq"),
     Index(None, "client", "effective_on"),
     Index("ix_posting_loose", "client", postgresql_where=text('"case" IS NULL')),
 )

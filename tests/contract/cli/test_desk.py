@@ -353,6 +353,20 @@ def test_what_is_given_up_is_on_record_with_its_reason_and_not_written_again(wor
     assert "pk:1" not in {link.key for link, _ in room.unsettled(later)}
 
 
+@pytest.mark.parametrize("how", ["UPDATE posting SET reason = 'x' WHERE leg = 0 AND source = 'te:1'",
+                                 "UPDATE posting SET minutes = -30 WHERE source = 'te:1'",
+                                 "DELETE FROM posting WHERE source = 'pk:2'"])  # fmt: skip
+def test_ledger_verify_names_a_posting_that_is_not_what_was_booked(worked: Desk, how: str) -> None:
+    assert worked("ledger", "verify", "acme").code == 0
+    with worked.opened.store._database.owner() as connection:
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        connection.exec_driver_sql(how)
+    answer = worked("ledger", "verify", "acme", "--json")
+    assert answer.code == 5
+    [named] = [problem for problem in answer.json["clients"][0]["problems"] if "is not what was booked" in problem]
+    assert named.startswith("posting te:1#1.0 (")
+
+
 def test_ledger_verify_folds_again_and_knows_its_own_past(worked: Desk) -> None:
     first = worked("ledger", "verify", "acme", "--json").json
     assert first["ok"] is True

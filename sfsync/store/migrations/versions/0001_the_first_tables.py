@@ -756,12 +756,20 @@ def upgrade() -> None:
         sa.Column("case", sa.Text(), nullable=True),
         sa.Column("category", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column(
+            "chained",
+            sa.Text(),
+            server_default=sa.text("''"),
+            nullable=False,
+            comment="SHA-256 of it and of the one before",
+        ),
         sa.CheckConstraint("minutes <> 0", name=op.f("ck_posting_moves_minutes")),
         sa.ForeignKeyConstraint(["client", "pack"], ["pack.client", "pack.key"], name=op.f("fk_posting_client_pack")),
         sa.PrimaryKeyConstraint("client", "source", "source_version", "leg", name=op.f("pk_posting")),
     )
     op.create_index(op.f("ix_posting_client_effective_on"), "posting", ["client", "effective_on"], unique=False)
     op.create_index(op.f("ix_posting_client_pack"), "posting", ["client", "pack"], unique=False)
+    op.create_index(op.f("ix_posting_client_seq"), "posting", ["client", "seq"], unique=False)
     op.create_index("ix_posting_loose", "posting", ["client"], unique=False, postgresql_where=sa.text('"case" IS NULL'))
     op.create_table(
         "quarantine",
