@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "org": ("sfsync.cli.orgs:org", "Connect orgs, test, pause and resume them."),
     "packs": ("sfsync.cli.packs:packs", "Prepaid packs: buy, extend, quote, ledger."),
     "cases": ("sfsync.cli.cases:cases", "Cases and what the rules say of them."),
+    "estimates": ("sfsync.cli.estimates:estimates", "Estimates between author and client."),
+    "time": ("sfsync.cli.worked:time", "Work that was logged, and what became of it."),
     "sla": ("sfsync.cli.sla:sla", "Due times, why they are due, and what came in time."),
     "calendar": ("sfsync.cli.calendar:calendar", "Holidays as published, and what a newer list would change."),
     "summary": ("sfsync.cli.summary:summary", "Weekly summaries as issued."),

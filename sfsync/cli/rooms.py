@@ -6,7 +6,7 @@ store runs without one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,7 +20,8 @@ from sfsync.errors import Exit, SfsyncError
 if TYPE_CHECKING:
     from sfsync.mapping import Client, Mappings
     from sfsync.policy import Plans
-    from sfsync.rules.evaluate import Evaluation
+    from sfsync.rules.evaluate import Evaluation, Facts
+    from sfsync.rules.figures import PackFigures
     from sfsync.runtime import Runtime
     from sfsync.settings import Settings
     from sfsync.store.reads import Reads
@@ -185,6 +186,17 @@ class Opened:
         from sfsync.rules.weeks import local_day
 
         return local_day(self.now, self.client(client).terms.time_zone)
+
+    def forecast(self, client: str, facts: Facts) -> tuple[list[int], Mapping[str, PackFigures]]:
+        """Return the minutes used in each of the last closed weeks, oldest first, and what each pack shows."""
+        from sfsync.rules.evaluate import used_by_week
+        from sfsync.rules.ledger import LedgerFacts, settle
+
+        contract = self.runtime.contract(client)
+        used = used_by_week(contract, facts.postings, self.now)
+        book = LedgerFacts(facts.packs, facts.cases, facts.estimates, facts.entries)
+        shown = settle(book, facts.postings, contract.terms, contract.plans, self.now)
+        return [used[week] for week in sorted(used)], shown.packs
 
     def amend(self, client: str, said: Evaluation) -> None:
         """Put in force what a person of the consultancy says; the rules look at it with the next sync."""

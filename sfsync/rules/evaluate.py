@@ -434,6 +434,11 @@ def _used_by_week(contract: Contract, facts: Facts, said: Evaluation, now: datet
     return {each.week: each.used_minutes + before.get(each.week.monday, 0) for each in made}
 
 
+def used_by_week(contract: Contract, postings: tuple[Posting, ...], now: datetime) -> dict[Week, int]:
+    """Return the minutes used in each of the last closed weeks since the first posting, at most four."""
+    return _used_by_week(contract, Facts(postings=postings), Evaluation(), now)
+
+
 def _weeks_stay(contract: Contract, part: Part, said: Evaluation, now: datetime) -> None:
     """Leave the weeks as they were issued; ask for everything when one is due.
 

@@ -56,6 +56,21 @@ def test_an_approval_reserves_and_work_turns_the_reservation_into_deduction(stag
     assert stage.shown("Case", case)["Maint_Minutes_Logged__c"] == 90
 
 
+def test_a_decision_taken_down_for_the_client_reaches_the_org_and_reserves(stage: Stage) -> None:
+    stage.buy("flexi", 5)
+    estimate = stage.estimate(stage.case(), 360)
+    stage.sync()
+    [key] = stage.runtime.store.facts("acme").estimates
+    values = {"status": "Approved", "decided_at": stage.clock.now()}
+    said = Evaluation(fields={("Estimate", key): values})
+    stage.runtime.store.amend("acme", stage.runtime.client("acme").mappings, said, stage.clock.now())
+    settled(stage)
+    assert stage.shown("Maintenance_Estimate__c", estimate)["Status__c"] == "Approved"
+    [pack] = stage.rows("Maintenance_Pack__c")
+    assert (pack["Hours_Remaining__c"], pack["Hours_Reserved__c"]) == (40.0, 6.0)
+    assert stage.runtime.store.quarantined("acme") == []
+
+
 def test_work_without_an_approval_is_held_and_the_consultant_is_told_on_the_entry(stage: Stage) -> None:
     stage.buy("flexi", 5)
     entry = stage.log(stage.case(), 90)

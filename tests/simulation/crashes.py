@@ -26,7 +26,7 @@ OF_THE_SYSTEM = frozenset(
     "Sfsync_Revision__c Id Name".split()
 )
 """What differs lawfully: when a row was written, how often it was tried, and in which order rows were made."""
-LEFT_OUT = {"posting": ("seq",), "finding": ("first_seen_at",), "milestone": (), "conflict": ()}
+LEFT_OUT = {"posting": ("seq", "chained"), "finding": ("first_seen_at",), "milestone": (), "conflict": ()}
 """Beside the records: what counts through all histories, and when it was first written down."""
 
 

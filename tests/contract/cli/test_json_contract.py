@@ -32,6 +32,11 @@ RUN = "run client org state stage started_at ended_at seconds counts error"
 WAITING = "client org object key direction field code message advice tries since last_at"
 FIELD = "field api type owner on_conflict on_the_way kept_in required history formula label help"
 
+ESTIMATE = (
+    "client key name case version category estimated_minutes status sent_at valid_until_on decided_at used_minutes "
+    "over_estimate balance_after_minutes why"
+)
+
 # words typed: keys of the object; keys of each row of its one list of rows, if it has one
 CONTRACT: dict[str, tuple[str, str]] = {
     "status": (
@@ -49,6 +54,18 @@ CONTRACT: dict[str, tuple[str, str]] = {
     ),
     "packs quote --packs 12": ("order vat_amount gross_amount advice", ""),
     "packs quote --hours 90": ("minutes mixes", "net_amount gross_amount minutes spare_minutes orders"),
+    "packs forecast acme": (
+        "client burn_week_minutes weeks available_minutes empty_on why packs",
+        "pack last_valid_on at_risk_minutes after_extension_minutes",
+    ),
+    "estimates list --all": (
+        "estimates",
+        ESTIMATE,
+    ),
+    "time list": (
+        "entries",
+        "client key name case worked_on worked_minutes category billable state pack message",
+    ),
     "cases list": (
         "cases",
         CASE,
