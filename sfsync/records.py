@@ -318,6 +318,11 @@ class WeeklySummary(Record):
     sla_due: int | None = None
     sla_met: int | None = None
     breaches: int | None = None
+    mean_answer_p1_minutes: int | None = None
+    """Mean cover minutes to the acknowledgements of the week, by priority; None without one (SLA-M1)."""
+    mean_answer_p2_minutes: int | None = None
+    mean_answer_p3_minutes: int | None = None
+    mean_answer_p4_minutes: int | None = None
     waiting_estimates: int | None = None
     headline: str | None = None
     published_at: datetime | None = None

@@ -16,6 +16,7 @@ from sfsync.policy import ClientTerms, Plans
 from sfsync.records import Case, Estimate, EstimateStatus, Milestone, Pack, SummaryLine, WeeklySummary
 from sfsync.rules.figures import AccountFigures, CaseFigures, PackFigures
 from sfsync.rules.forecast import AtRisk, at_risk, burn_a_week, empty_on, expiring_soon
+from sfsync.rules.sla_report import acknowledgements
 from sfsync.rules.summary import Issue
 from sfsync.rules.validity import last_valid_on, plan_of
 from sfsync.rules.wording import N_, Hours, Sentence, Shown, phrase
@@ -114,6 +115,7 @@ def summary(issue: Issue, around: Surroundings, terms: ClientTerms, plans: Plans
         sla_due=len(due),
         sla_met=sum(m.met_at is not None and m.breached_at is None for m in due),
         breaches=len(breaches),
+        **_mean_answers(m for m in acks if m.met_at is not None and start <= m.met_at < end),
         waiting_estimates=around.account.waiting_estimates,
         headline=str(headline),
         published_at=made.as_of,
@@ -126,6 +128,14 @@ def summary(issue: Issue, around: Surroundings, terms: ClientTerms, plans: Plans
         if note is not None:
             notes[line_key] = note
     return Summary(record, tuple(lines), headline, notes, tuple(risks))
+
+
+def _mean_answers(answered: Iterable[Milestone]) -> dict[str, Any]:
+    """Return the mean time to acknowledge of each priority, beside what came in time (SLA-M1, X-23)."""
+    return {
+        f"mean_answer_{priority.lower()}_minutes": figures.mean_minutes
+        for priority, figures in acknowledgements(answered).items()
+    }
 
 
 def _extendable(around: Surroundings, terms: ClientTerms, plans: Plans) -> Iterator[tuple[str, date]]:

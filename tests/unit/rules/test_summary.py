@@ -302,6 +302,22 @@ def test_a_breach_has_its_line_and_a_waiver_its_reason() -> None:
     ]
 
 
+def test_a_week_says_the_mean_time_to_acknowledge_of_each_priority() -> None:  # SLA-M1
+    def answered(case: str, priority: str, used: int, day: str = "2026-11-17") -> Milestone:
+        return Milestone(
+            case=case, clock="ack", cycle=1, plan="silver", priority=priority, target_seconds=14_400,
+            started_at=at(day), clock_starts_at=at(day), due_at=at(f"{day} 16:00"), breach_at=at(f"{day} 16:00"),
+            met_at=at(f"{day} 13:00"), used_seconds=used,
+        )  # fmt: skip
+
+    marks = [answered("C1", "P1", 3600), answered("C2", "P1", 1800), answered("C3", "P2", 600)]
+    marks += [answered("C4", "P2", 9000, "2026-11-24"), replace(answered("C5", "P3", 60), clock="resolution")]
+    (issue,) = run(BOOKS, {}, "2026-11-23 06:00")
+    made = record_of(issue, milestones={mark.case: [mark] for mark in marks}).record
+    assert (made.mean_answer_p1_minutes, made.mean_answer_p2_minutes) == (45, 10)
+    assert (made.mean_answer_p3_minutes, made.mean_answer_p4_minutes) == (None, None)
+
+
 def test_a_key_of_a_summary_fits_its_field() -> None:
     assert summary_key("acme", "2026-W47") == "ws:acme:2026-W47"
     long = summary_key("a" * 100, "2026-W47")
