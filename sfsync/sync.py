@@ -243,6 +243,7 @@ def take_in(
     }
     gone = {sf_id for sf_id, _ in page.hard_deleted}
     near = room.ids(lookups | gone, held)
+    ids.forget()
     ids.to_key.update(near.to_key)
     ids.to_id.update(near.to_id)
     ids.gone.update(near.gone)

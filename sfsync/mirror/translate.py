@@ -100,6 +100,11 @@ class Ids:
         self.to_key[sf_id] = key
         self.to_id.setdefault(key, sf_id)
 
+    def forget(self) -> None:
+        """Know no pair any more; a page asks again for those it needs, and all of a large load fit into no memory."""
+        self.to_key.clear()
+        self.to_id.clear()
+
     def update(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Remember many ``(sf_id, key)``."""
         for sf_id, key in pairs:

@@ -17,6 +17,7 @@ from typing import Any
 from sfsync.errors import OrgError
 from sfsync.mirror.translate import Bookmark, Page, Seen, parse_instant
 from sfsync.org import bulk
+from sfsync.org.ahead import ahead
 from sfsync.org.faults import OutcomeUnknown
 from sfsync.org.place import Place, instant, since, written
 from sfsync.org.rows import EventSource, RowReader
@@ -128,10 +129,10 @@ class Load:
             read = self._row_reader(place.part, found.header)
             rows = islice(found.rows, skip, None) if skip else found.rows
             row = skip
-            while chunk := list(islice(rows, PAGE_ROWS)):
-                row += len(chunk)
+            for seen in ahead(_read_pages(rows, read)):
+                row += len(seen)
                 here = replace(place, locator=locator, row=row)
-                yield self._page([read(r) for r in chunk], here), here
+                yield self._page(seen, here), here
             if not found.following:
                 return
             locator, skip = found.following, 0
@@ -160,6 +161,11 @@ class Load:
             return Seen(self.reader.mapping.object, sf_id, key, {}, parse_instant(cells[stamp]), events=(event,))
 
         return read
+
+
+def _read_pages(rows: Iterator[list[str]], read: Callable[[Sequence[str]], Seen]) -> Iterator[list[Seen]]:
+    while chunk := list(islice(rows, PAGE_ROWS)):
+        yield [read(row) for row in chunk]
 
 
 def _worth_another(bad: OrgError) -> bool:

@@ -164,10 +164,10 @@ def merge_rows(
     """
     table = RECORD_TABLES[kind]
     typed = field_names(kind)
-    groups: dict[tuple[str, ...], list[LocalRow]] = defaultdict(list)
-    for row in rows:
-        groups[tuple(row.values)].append(row)  # most rows of a page give the same fields in the same order
-    for given, group in groups.items():
+    groups: dict[tuple[bool, tuple[str, ...]], list[LocalRow]] = defaultdict(list)
+    for row in rows:  # most rows of a page give the same fields in the same order
+        groups[row.deleted is None, tuple(row.values)].append(row)
+    for (stays, given), group in groups.items():
         names = tuple(name for name in typed if name in given)
         others = [name for name in given if name not in typed]
         columns = {"key": "TEXT", "created_at": "TIMESTAMPTZ", "deleted": "BOOLEAN", "extra": "JSONB"}
@@ -184,7 +184,7 @@ def merge_rows(
         )
         with staged(connection, columns, copied) as stage:
             connection.execute(
-                text(_merge_sql(table.name, names, stage, looked_at)),
+                text(_merge_sql(table.name, names, stage, looked_at, deleted_stays=stays)),
                 {
                     "client": client,
                     "version": version,
@@ -194,18 +194,19 @@ def merge_rows(
             )
 
 
-def _merge_sql(table: str, names: Sequence[str], stage: str, looked_at: bool) -> str:
+def _merge_sql(table: str, names: Sequence[str], stage: str, looked_at: bool, *, deleted_stays: bool) -> str:
     columns = "".join(f', "{name}"' for name in names)
     staged_columns = "".join(f', s."{name}"' for name in names)
     updates = "".join(f', "{name}" = excluded."{name}"' for name in names)
+    deleted = "t.deleted" if deleted_stays else "excluded.deleted"
     version = "" if looked_at else ", changed_version = excluded.changed_version"
     return f"""
         INSERT INTO "{table}" AS t (client, key, created_at, deleted, changed_version, unset, extra{columns})
-        SELECT :client, s.key, s.created_at, coalesce(s.deleted, o.deleted, false), :version,
+        SELECT :client, s.key, s.created_at, coalesce(s.deleted, false), :version,
                CAST(:unset AS text[]), s.extra{staged_columns}
-          FROM {stage} s LEFT JOIN "{table}" o ON o.client = :client AND o.key = s.key
+          FROM {stage} s
         ON CONFLICT (client, key) DO UPDATE SET
-            created_at = least(t.created_at, excluded.created_at), deleted = excluded.deleted,
+            created_at = least(t.created_at, excluded.created_at), deleted = {deleted},
             extra = t.extra || excluded.extra,
             unset = CASE WHEN t.unset = '{{}}' THEN t.unset
                     ELSE ARRAY(SELECT unnest(t.unset) EXCEPT SELECT unnest(CAST(:given AS text[]))) END
