@@ -98,7 +98,7 @@ def merge(
     ``prefixes`` gives each looked-up object the prefix of its keys. A record seen with an older
     stamp than the link remembers changes nothing: it is a late copy of the past (IDM-1).
     """
-    if link is None and local is None:
+    if link is None and local is None and seen.miskeyed is None:
         return _first(mapping, seen, ids, prefixes)
     if link is not None and link.stamp is not None and seen.stamp < link.stamp:
         return Merged({}, link)

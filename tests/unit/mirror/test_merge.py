@@ -220,3 +220,27 @@ def test_only_fields_the_service_may_write_are_planned() -> None:
     link_ = Link("Time_Entry__c", "te:1", "a01000000000001AAA", {"worked_minutes": 5, "state": "New"})
     [change] = plan(STANDARD, [(link_, {**everything, "worked_minutes": 60, "state": "Counted"})], IDS).changes
     assert dict(change.fields) == {"state": "Counted"}
+
+
+@pytest.mark.parametrize("name", list(STANDARD.objects))
+def test_what_nobody_knew_is_taken_as_the_whole_table_would_take_it(name: str) -> None:
+    mapping = STANDARD[name]
+    dice = seeded(f"first {name}")
+    kinds: dict[str, Wire] = {
+        "hours": "1.50", "decimal": "2.25", "date": "2026-11-20", "datetime": "2026-11-20T10:00:00Z", "integer": 7,
+        "checkbox": True, "lookup": "a01000000000001AAA", "user": "005000000000001AAA",
+    }  # fmt: skip
+    for _ in range(20):
+        wire = {n: dice.choice([None, kinds.get(f.type.kind, "text")]) for n, f in mapping.fields.items()}
+        shown = Seen(mapping.object, "a02000000000001AAA", "xx:1", wire, NOON, created_at=NOON, revision=3)
+        asked_field_by_field = merge(mapping, shown, None, {}, IDS, {mapping.object: mapping.prefix})
+        first = merge(mapping, shown, None, None, IDS, {mapping.object: mapping.prefix})
+        assert first.local == asked_field_by_field.local
+        assert first.link == asked_field_by_field.link
+        assert (first.new, first.relinked) == (True, True)
+
+
+def test_a_new_record_with_a_wrong_key_in_its_key_field_is_noted() -> None:
+    merged = merge(line("org"), replace(seen("a"), miskeyed="te:other"), None, None, IDS, {})
+    assert [edit.found for edit in merged.hand_edits] == ["te:other"]
+    assert merged.new
