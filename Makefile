@@ -8,6 +8,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 SEEDS  ?= 200
+PROCESSES ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
@@ -30,8 +31,9 @@ $(STAMP): requirements.lock pyproject.toml
 demo: venv ## the whole line with real parts (ARGS="--cases FILE.csv --keep")
 	$(BIN)/sfsync demo $(ARGS)
 
-test: venv ## the whole suite (ARGS="-k WORD")
-	$(BIN)/python -m pytest -m "not bench" $(ARGS)
+# A file stays in one process: what its tests share (a store, a deployed org) is made once.
+test: venv ## the whole suite (ARGS="-k WORD", PROCESSES=0 for one process)
+	$(BIN)/python -m pytest -m "not bench" -n $(PROCESSES) --dist loadfile $(ARGS)
 
 house: venv ## the house rules alone
 	$(BIN)/python -m pytest tests/house $(ARGS)
