@@ -52,6 +52,14 @@ def test_a_case_resolved_with_its_pause_still_ticked_closes_the_pause_first() ->
     assert (found.met_at, found.used_seconds, found.breached_at) == (at("26T12:00"), 36_000, None)
 
 
+def test_a_pause_over_a_change_of_priority_is_subtracted_once() -> None:
+    story = (
+        Story(RESOLVING, created="24T08:00").status("24T10:00", "Waiting on Client").set("24T11:00", "priority", "P3")
+    )
+    found = story.status("24T12:00", "Working").status("24T15:00", "Closed").resolution()
+    assert (found.used_seconds, found.paused_seconds) == (5 * 3600, 2 * 3600)
+
+
 def test_a_paused_clock_is_due_as_if_it_ran_on_and_neither_warns_nor_breaches() -> None:
     story = Story(RESOLVING, created="24T08:00").status("24T10:00", "Waiting on Client")
     outcome = story.evaluate("30T12:00")
