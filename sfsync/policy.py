@@ -46,7 +46,8 @@ class Window(Strict):
     @model_validator(mode="after")
     def _opens_before_it_closes(self) -> Window:
         if self.open >= self.close:
-            raise ValueError(f"window {self.open}-{self.close} closes before it opens")
+            way_out = f"; over midnight write {self.open}-24:00 and, on the next day, 00:00-{self.close}"
+            raise ValueError(f"window {self.open}-{self.close} closes before it opens{way_out}")
         return self
 
 

@@ -60,6 +60,13 @@ def test_uncovered_minutes_are_a_figure_apart_and_the_next_purchase_settles_the_
     assert "No pack covers 0.17 h yet" in str(outcome.entries["older"].sentence)
 
 
+def test_of_uncovered_entries_the_older_work_is_settled_first_whenever_it_was_entered() -> None:  # OVR-1
+    c = client(**FREE).work("newer", 100, "2026-11-12", created_at=at("2026-11-12"))
+    c.work("older", 100, "2026-11-10", created_at=at("2026-11-13")).settle("2026-11-14")
+    outcome = c.pack("N", 120, "2026-11-20", "2027-02-20").settle("2026-11-20")
+    assert (drawn(outcome, "older"), drawn(outcome, "newer")) == ([("N", 100)], [("N", 20)])
+
+
 def test_a_purchase_does_not_pay_for_older_work_that_is_entered_after_it() -> None:  # L-06
     c = client(**FREE).pack("Z", 480, "2026-12-05", "2027-03-05")
     c.work("t", 60, "2026-12-01", created_at=at("2026-12-07"))
@@ -108,6 +115,13 @@ def test_an_approval_above_what_is_available_is_refused_with_the_packs_to_buy() 
     assert (refused.refusal, refused.shortage_minutes, refused.packs_to_buy) == ("insufficient_balance", 120, 1)
     assert outcome.account.reserved_minutes == 0
     assert [f.code for f in outcome.findings] == ["Shortage"]
+
+
+def test_an_approval_of_all_that_is_available_stands_and_one_minute_more_does_not() -> None:
+    enough = client().pack("A", 480, "2026-11-01", "2027-05-01").approve("C1", 480, "2026-11-10").settle("2026-11-10")
+    assert (enough.account.reserved_minutes, enough.estimates["C1/1"].refusal) == (480, "")
+    more = client().pack("A", 480, "2026-11-01", "2027-05-01").approve("C1", 481, "2026-11-10").settle("2026-11-10")
+    assert (more.account.reserved_minutes, more.estimates["C1/1"].shortage_minutes) == (0, 1)
 
 
 def test_a_refused_approval_takes_effect_with_the_purchase_it_asked_for() -> None:  # APR-4
@@ -195,8 +209,10 @@ def test_an_emergency_may_begin_before_the_approval_which_then_includes_it() -> 
     c.work("t1", 90, "2026-11-10", "P1").work("t2", 90, "2026-11-10", "P2")
     outcome = c.settle("2026-11-10")
     assert [outcome.entries[k].counted_minutes for k in ("t1", "t2")] == [60, 0]
-    c.approve("P1", 120, "2026-11-11")
-    outcome = c.settle("2026-11-11")
+    c.approve("P1", 80, "2026-11-11")
+    assert c.settle("2026-11-11").entries["t1"].counted_minutes == 80  # not 80 and the allowance besides
+    c.approve("P1", 40, "2026-11-12", version=2)
+    outcome = c.settle("2026-11-12")
     assert (outcome.cases["P1"].counted_minutes, outcome.cases["P1"].reserved_minutes) == (90, 30)
 
 
