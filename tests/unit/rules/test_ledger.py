@@ -185,6 +185,13 @@ def test_a_supplementary_approval_takes_the_over_run_first() -> None:  # A-08
     assert [outcome.estimates[k].used_minutes for k in ("C1/1", "C1/2")] == [240, 20]
 
 
+def test_a_supplementary_approval_smaller_than_the_over_run_leaves_the_rest_waiting() -> None:  # OVN-1
+    c = client().pack("A", 480, "2026-11-01", "2027-05-01").approve("C1", 240, "2026-11-10")
+    c.work("t1", 260, "2026-11-11", "C1").approve("C1", 5, "2026-11-12", version=2)
+    outcome = c.settle("2026-11-12")
+    assert (outcome.entries["t1"].counted_minutes, outcome.account.waiting_minutes) == (245, 15)
+
+
 def test_a_rejection_writes_off_what_waits_for_good() -> None:  # A-09, OVN-2
     c = client().pack("A", 480, "2026-11-01", "2027-05-01").approve("C1", 240, "2026-11-10")
     c.work("t1", 260, "2026-11-11", "C1")
