@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from weakref import ref
 from zoneinfo import ZoneInfo
 
 from sfsync.clock import Clock, SystemClock, seeded
@@ -185,23 +186,36 @@ class LocalOrg:
             self._current = before
 
     def _register_functions(self) -> None:
+        # The database keeps its functions where the garbage collector does not look: what they hold strongly stays.
+        me = ref(self)
+
+        def here() -> LocalOrg:
+            found = me()
+            if found is None:
+                raise RuntimeError("the org of this database is gone")
+            return found
+
         def sf_now() -> int:
-            return self.now_seconds()
+            return here().now_seconds()
 
         def sf_today() -> str:
-            return self.date_in(self._zone(), self.now_seconds())
+            org = here()
+            return org.date_in(org._zone(), org.now_seconds())
 
         def sf_zone_date(unix: Any) -> str | None:
-            return None if unix is None else self.date_in(self._zone(), int(unix))
+            org = here()
+            return None if unix is None else org.date_in(org._zone(), int(unix))
 
         def sf_id15(value: Any) -> Any:
             return value[: ids.SHORT] if isinstance(value, str) else value
 
         def sf_permitted(name: Any) -> int:
-            return int(self._current is not None and name in self._current.custom_permissions)
+            user = here()._current
+            return int(user is not None and name in user.custom_permissions)
 
         def sf_user(name: Any) -> Any:
-            return None if self._current is None else self._current.attributes.get(name)
+            user = here()._current
+            return None if user is None else user.attributes.get(name)
 
         self.storage.functions(
             sf_now=sf_now,

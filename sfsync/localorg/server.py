@@ -105,18 +105,21 @@ def _request(scope: Scope, body: bytes) -> Request:
 
 
 class _Name(bytes):
-    """A header's name that stays as Salesforce writes it: uvicorn lowers them, and some clients compare them whole."""
+    """The name of a header that stays as it is written: a real org writes ``Content-Type``, uvicorn would lower it."""
 
-    def lower(self) -> bytes:
+    def lower(self) -> _Name:
         return self
+
+    def __eq__(self, other: object) -> bool:
+        return bytes.lower(self) == other
+
+    __hash__ = bytes.__hash__
 
 
 async def _send(send: Send, response: Response, cut: Any, *, head: bool = False) -> None:
-    headers: list[tuple[bytes, bytes]] = [
-        (_Name(k.encode("latin-1")), v.encode("latin-1")) for k, v in response.headers
-    ]
+    headers = [(_Name(k.encode("latin-1")), v.encode("latin-1")) for k, v in response.headers]
     if response.status not in (204, 304) and not head:
-        headers.append((b"content-length", str(len(response.body)).encode()))
+        headers.append((_Name(b"Content-Length"), str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     if cut is not None:
         await send({"type": "http.response.body", "body": response.body[: len(response.body) // 2], "more_body": True})

@@ -160,17 +160,12 @@ def _listed(manifest: Element) -> dict[str, set[str]]:
 
 
 def _is_listed(wanted: dict[str, set[str]], component: Component) -> bool:
+    """Whether the manifest covers a component; in a deployment ``*`` covers standard objects too."""
     names = wanted.get(component.kind, set())
-    if component.name in names or ("*" in names and not _standard_object(component)):
+    if component.name in names or "*" in names:
         return True
-    if component.parent is None:
-        return False
     parents = wanted.get("CustomObject", set())
-    return component.parent in parents or ("*" in parents and component.parent.endswith("__c"))
-
-
-def _standard_object(component: Component) -> bool:
-    return component.kind == "CustomObject" and not component.name.endswith("__c")
+    return component.parent is not None and (component.parent in parents or "*" in parents)
 
 
 def _components(package: Package, top: str, path: str, data: bytes) -> Iterator[Component]:

@@ -198,3 +198,12 @@ def test_plain_http_can_be_switched_on(tmp_path: Path) -> None:
     with running(prepare(tmp_path), http=True) as line:
         assert line["url"].startswith("http://")
         assert requests.get(f"{line['url']}/services/data", timeout=10).json()[-1]["version"] == "68.0"
+
+
+def test_names_of_headers_are_written_as_a_real_org_writes_them(
+    line: dict[str, Any], session: requests.Session
+) -> None:
+    answer = session.get(f"{line['url']}/services/data/v61.0/limits")
+    names = set(dict(answer.headers))
+    assert {"Content-Type", "Content-Length", "Date", "Set-Cookie", "Sforce-Limit-Info"} <= names
+    assert not [name for name in names if name.islower()]

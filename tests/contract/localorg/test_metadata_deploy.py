@@ -347,6 +347,11 @@ def test_what_is_named_must_be_there_and_what_is_there_must_be_named() -> None:
 def test_a_star_names_every_component_of_its_type() -> None:
     files = {"package.xml": manifest(CustomObject=["*"]), "objects/Box__c.object": box(text_field("Tag__c"))}
     assert deployed(zipped(files)).deployed == 2
+    tagged = {
+        "package.xml": manifest(CustomObject=["*"]),
+        "objects/Case.object": xml("CustomObject", text_field("Tag__c")),
+    }
+    assert deployed(zipped(tagged)).status == "Succeeded"  # a standard object too, when it is in the zip
 
 
 def test_a_package_may_lie_below_one_folder() -> None:
