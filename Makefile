@@ -10,6 +10,7 @@ STAMP  := $(VENV)/.stamp
 SEEDS  ?= 200
 PROCESSES ?= 2
 ARGS   ?=
+AUDITOR := pip-audit==2.10.1
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test house lint audit bench bench-localorg bench-fleet simulate chaos lock generate migration wheel clean
@@ -41,6 +42,11 @@ house: venv ## the house rules alone
 lint: venv ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Asks the network, so it is no part of the suite (docs/decisions/0014). A place of its own: what checks is not checked.
+audit: ## ask which pinned packages have a known vulnerability (needs the network)
+	@test -x .audit/bin/pip-audit || { $(PYTHON) -m venv .audit && .audit/bin/pip install --quiet $(AUDITOR); }
+	.audit/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock $(ARGS)
 
 bench: venv ## measure the line and the store
 	$(BIN)/python -m pytest -m bench -s tests/bench $(ARGS)
@@ -77,5 +83,5 @@ wheel: venv ## build the wheel into dist
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean: ## remove the environment and what tools left behind
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .audit .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,10 +10,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 import jwt
 import requests
@@ -142,6 +142,8 @@ class Login:
         path = self._settings.private_key_file
         assert path is not None
         try:
+            if path.stat().st_mode & 0o077:
+                raise SettingsError(f"org {self._name}: {path} can be read by others; run: chmod 600 {path}")
             key = path.read_bytes()
         except OSError as bad:
             raise SettingsError(f"org {self._name}: the private key cannot be read: {bad.strerror}") from None
@@ -155,8 +157,8 @@ class Login:
             }
             try:
                 assertion = jwt.encode(claims, key, algorithm="RS256")
-            except (ValueError, TypeError, jwt.PyJWTError) as bad:
-                raise SettingsError(f"org {self._name}: the private key cannot sign: {bad}") from None
+            except (ValueError, TypeError, jwt.PyJWTError) as bad:  # its words may hold the key's
+                raise SettingsError(f"org {self._name}: {path} cannot sign: {type(bad).__name__}") from None
             try:
                 return self._ask({"grant_type": JWT_GRANT, "assertion": assertion}, audience=audience)
             except AccessDenied as bad:
@@ -201,8 +203,14 @@ class Login:
         self.heard_date = answer.headers.get("Date")
         body = json_or_none(answer.content)
         if answer.status_code != requests.codes.ok or not isinstance(body, dict) or "access_token" not in body:
-            raise faults.login_error(answer.status_code, body, answer.text[:400])
+            # Whoever stands between may send back what we said, and an error is kept and shown.
+            secrets = [form.get(name, "") for name in ("assertion", "refresh_token", "client_secret")]
+            text = _without(answer.text, [*secrets, *(headers or {}).values(), self._client_secret()])
+            raise faults.login_error(answer.status_code, json_or_none(text.encode()), text[:400])
         return self._token(body, refresh_token, audience)
+
+    def _client_secret(self) -> str:
+        return self._settings.client_secret.get_secret_value() if self._settings.client_secret is not None else ""
 
     def _token(self, body: dict[str, Any], refresh_token: str | None, audience: str) -> Token:
         identity = _IDENTITY.search(str(body.get("id") or ""))
@@ -223,3 +231,11 @@ class Login:
             origin=self._origin(),
             audience=audience,
         )
+
+
+def _without(text: str, secrets: Iterable[str]) -> str:
+    """Return ``text`` with each of ``secrets`` hidden, however it is quoted."""
+    for value in filter(None, secrets):
+        for one in {value, quote_plus(value), quote(value), value.removeprefix("Basic ")}:
+            text = text.replace(one, "(hidden)")
+    return text

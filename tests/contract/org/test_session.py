@@ -33,6 +33,7 @@ class Bare:
         self.other.logins.add_app("client2", "secret2")
         self.key = tmp_path / "key.pem"
         self.key.write_text(self.app.private_key_pem())
+        self.key.chmod(0o600)
         self.tokens: Any = MemoryTokens()
         self.heard: list[requests.PreparedRequest] = []
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 import pytest
+from sqlalchemy import Table
 
 from sfsync.errors import WrongOrg
 from sfsync.store.tables import HOUSE, WRITES, metadata
@@ -27,10 +30,53 @@ def test_each_client_sees_its_own_records_and_postings_alone(two_clients) -> Non
         assert set(two_clients.balances(client)) == {f"pk:{client}"}
 
 
-def test_without_a_client_no_row_of_any_clients_table_is_visible(two_clients, as_service) -> None:
-    nobody = as_service("")
-    for table in metadata.tables.keys() - HOUSE:
-        assert nobody.execute(f'SELECT count(*) FROM "{table}"'.encode()).fetchone() == (0,), table
+OF_CLIENTS = sorted(metadata.tables.keys() - HOUSE)
+"""Every table there is but those of the house: one that is added later is looked at too."""
+
+FITTING = {"direction": "in", "state": "running"}
+BY_TYPE = {"TEXT": "x", "BIGINTEGER": 1, "INTEGER": 1, "BOOLEAN": False, "JSONB": "{}", "ARRAY": [], "DATE": NOW.date()}
+
+
+def a_row(table: Table, client: str) -> dict[str, Any]:
+    """Return values for every column that wants one."""
+    wanted = [c for c in table.columns if not c.nullable and c.server_default is None and c.identity is None]
+    plain = {c.name: BY_TYPE.get(type(c.type).__name__.upper(), NOW) for c in wanted}
+    return plain | {name: value for name, value in FITTING.items() if plain.get(name) == "x"} | {"client": client}
+
+
+@pytest.fixture
+def full(store, database_url: str) -> None:
+    """A row of each of two clients in every table that holds a client's data; foreign keys are not looked at."""
+    store.add_org("beta", "beta")
+    with psycopg.connect(database_url) as owner:
+        owner.execute("SET session_replication_role = replica")
+        for name in OF_CLIENTS:
+            for client in ("acme", "beta"):
+                row = a_row(metadata.tables[name], client)
+                columns, places = ", ".join(f'"{c}"' for c in row), ", ".join(["%s"] * len(row))
+                owner.execute(f'INSERT INTO "{name}" ({columns}) VALUES ({places})'.encode(), list(row.values()))
+
+
+def clients_seen(connection: psycopg.Connection[Any], table: str) -> list[str]:
+    return [row[0] for row in connection.execute(f'SELECT client FROM "{table}" ORDER BY 1'.encode())]
+
+
+@pytest.mark.parametrize(("named", "sees"), [("", []), ("nobody", []), ("acme", ["acme"]), ("beta", ["beta"])])
+def test_a_client_sees_its_own_row_of_every_table_and_without_one_no_row_is_visible(
+    full: None, as_service, database_url: str, named: str, sees: list[str]
+) -> None:
+    connection = as_service(named)
+    assert all(clients_seen(connection, name) == sees for name in OF_CLIENTS)
+    with psycopg.connect(database_url) as owner:  # who is above all policies, so that the rows are known to be there
+        assert all(clients_seen(owner, name) == ["acme", "beta"] for name in OF_CLIENTS)
+
+
+@pytest.mark.parametrize("named", ["", "acme"])
+def test_the_function_that_gathers_figures_leaves_no_client_behind(full: None, as_service, named: str) -> None:
+    connection = as_service(named)
+    told = connection.execute("SELECT DISTINCT of_client FROM figures_of(ARRAY['acme', 'beta'], now())").fetchall()
+    assert sorted(told) == [("acme",), ("beta",)]
+    assert not any(clients_seen(connection, name) for name in OF_CLIENTS)
 
 
 def test_the_client_is_gone_with_its_transaction(two_clients, as_service) -> None:
