@@ -5,6 +5,7 @@ May not know what settings are used for. It keeps one law: a secret is shown as 
 
 from __future__ import annotations
 
+import re
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -96,9 +97,10 @@ def _origins(found: Settings) -> Iterator[tuple[str, Any, str]]:
     written = _flat_keys(tomllib.loads(path.read_text(encoding="utf-8"))) if path.exists() else set()
     calm = _flat(_without_environment(path if path.exists() else None))
     for key, value in _flat(found).items():
+        said = re.sub(r"^orgs\.[^.@]+@", "orgs.", key)  # a hub is said once for all its parts
         if key not in calm or calm[key] != value:
-            yield key, value, PREFIX + key.upper().replace(".", NESTED)
-        elif key in written:
+            yield key, value, PREFIX + said.upper().replace(".", NESTED)
+        elif said in written:
             yield key, value, str(path)
         else:
             yield key, value, "default"

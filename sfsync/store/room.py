@@ -95,7 +95,10 @@ class OrgRoom:
             }
 
     def ids(self, sf_ids: Iterable[str], keys: Iterable[str]) -> Ids:
-        """Return the pairs of id and key known for any of ``sf_ids`` or ``keys`` in this org."""
+        """Return the pairs of id and key known for any of ``sf_ids`` or ``keys`` in this org.
+
+        A key whose record was merged into another stands for that one from then on.
+        """
         wanted_ids, wanted_keys = list(sf_ids), list(keys)
         if self._pin is not None and not wanted_ids and not wanted_keys:
             return Ids(self._pin)
@@ -109,8 +112,17 @@ class OrgRoom:
                 if wanted:
                     found.update(self._pairs(connection, column, wanted))
             if wanted_keys:
-                found.gone.update(key for _, key in self._pairs(connection, link.c.key, wanted_keys, link.c.deleted))
+                found.gone, into = self._gone(connection, wanted_keys)
+                found.to_id.update(into)
         return found
+
+    def _gone(self, connection: Connection, keys: list[str]) -> tuple[set[str], dict[str, str]]:
+        """Return which of ``keys`` this org deleted for good, and the id of the winner for those that were merged."""
+        query = select(link.c.key, link.c.merged_into).where(
+            link.c.org == self._org, link.c.deleted, link.c.key == any_of(keys)
+        )
+        rows = connection.execute(query).all()
+        return {row.key for row in rows if not row.merged_into}, {r.key: r.merged_into for r in rows if r.merged_into}
 
     def _pairs(self, connection: Connection, column: Any, wanted: list[str], *conditions: Any) -> list[tuple[str, str]]:
         query = select(link.c.sf_id, link.c.key).where(

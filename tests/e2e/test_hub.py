@@ -376,7 +376,8 @@ def test_a_store_that_was_lost_comes_back_from_both_orgs_and_a_week_is_shown_in_
     stage.buy("flexi", 5, key="pk:b")
     for name in ("first", "second"):
         stage.case(Subject=name)
-    settle(stage, "acme")
+    stage.case("beta")
+    settle(stage)
     for n, copy in enumerate(in_hub(stage, "Case")):
         stage.estimate(str(copy["Id"]), 600, HUB)
         settle(stage, "acme")
@@ -396,8 +397,10 @@ def test_a_store_that_was_lost_comes_back_from_both_orgs_and_a_week_is_shown_in_
     names = ("Maintenance_Pack__c", "Maintenance_Estimate__c", "Time_Entry__c", "Case", "Weekly_Summary__c")
     shown = {(org, name): stage.rows(name, org) for org in ("acme", HUB) for name in names}
     balances = stage.runtime.store.balances("acme")
+    stage.more = {"bulk_above_rows": 1}  # read again in bulk: of the hub, too, nothing but what is this client's
     wipe(stage)
     settle(stage, "acme")
+    assert len(stage.runtime.store.facts("acme").cases) == 2
     assert stage.runtime.store.balances("acme") == balances
     for (org, name), rows in shown.items():
         assert stage.rows(name, org) == rows, f"rebuilding the store changed {name} in {org}"

@@ -367,6 +367,15 @@ def test_a_record_made_here_is_planned_for_every_org_of_its_client(line, store, 
     assert ("Maintenance_Pack__c", "pk:1") in [(link.object, link.key) for link, _ in other.unsettled(NOW)]
 
 
+def test_a_key_stands_for_the_winner_of_a_merge_and_for_nothing_once_its_record_is_deleted(line) -> None:
+    line.read(a_case(1), a_case(2))
+    winner = a_case(2).sf_id
+    line.read(replace(a_case(1, stamp=LATER), deleted=True, merged_into=winner))
+    assert line.room.ids((), ["ca:1"]).to_id == {"ca:1": winner}
+    line.read(replace(a_case(2, stamp=LATER), deleted=True))
+    assert line.room.ids((), ["ca:2"]).gone == {"ca:2"}
+
+
 def test_the_rules_say_nothing_before_every_org_of_a_client_was_read_once_or_is_paused(line, store) -> None:
     store.add_org("acme", "acme@hub", role="hub")
     line.read(a_case(1))
