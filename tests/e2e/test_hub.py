@@ -399,6 +399,11 @@ def test_a_store_that_was_lost_comes_back_from_both_orgs_and_a_week_is_shown_in_
     balances = stage.runtime.store.balances("acme")
     stage.more = {"bulk_above_rows": 1}  # read again in bulk: of the hub, too, nothing but what is this client's
     wipe(stage)
+    stage.sync("acme")
+    stage.sync(f"acme@{HUB}")
+    stage.more = {}
+    stage.runtime.close()
+    stage.runtime = stage.open()
     settle(stage, "acme")
     assert len(stage.runtime.store.facts("acme").cases) == 2
     assert stage.runtime.store.balances("acme") == balances
