@@ -79,6 +79,8 @@ class OrgSettings(_Strict):
     api_share: Annotated[float, Field(gt=0, le=1)] = 0.2
     overlap_seconds: Annotated[int, Field(ge=60, le=86_400)] = 900
     """How far behind the bookmark each read starts: longer than the longest transaction (10 minutes)."""
+    formula_hours: Annotated[int, Field(ge=1)] = 24
+    """How old the value of a formula that looks at other records or at the clock may be, where nothing tells."""
     bulk_above_rows: Annotated[int, Field(ge=1)] = 20_000
     max_changes: Annotated[int, Field(ge=1)] = 50_000
     """More writes than this in one run stop the org until an operator confirms."""

@@ -70,6 +70,8 @@ class Bookmark:
     """Where a load that was cut short goes on; empty when the last one was finished."""
     schema_seen: str = ""
     """When the object's describe was last changed, in the org's own words, for a conditional request."""
+    refreshed_at: datetime | None = None
+    """When every record was last read whatever its stamp, for the sake of calculated fields."""
     silent: tuple[str, ...] = ()
     """Ids of records to be looked at whatever their stamps say: the org confirmed a write that no read has shown."""
 

@@ -92,7 +92,9 @@ class Load:
         """Return the bookmark once everything of this load was absorbed; it never goes back."""
         before = self.bookmark.read_to
         done = instant(self.place.upto) if self.place.upto else self.upto
-        return replace(self.bookmark, read_to=max(before, done) if before else done, checkpoint="")
+        refreshed_at = self.bookmark.refreshed_at or done
+        read_to = max(before, done) if before else done
+        return replace(self.bookmark, read_to=read_to, checkpoint="", refreshed_at=refreshed_at)
 
     def _page(self, seen: Sequence[Seen], place: Place) -> Page:
         name = self.reader.mapping.object

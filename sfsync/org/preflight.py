@@ -34,6 +34,8 @@ class Preflight:
     """The first call of the run, where the describes travelled in it."""
     described: tuple[str, ...] = ()
     """Objects whose describe had changed, or was never seen."""
+    redefined: frozenset[str] = frozenset()
+    """Objects of which somebody redefined a mapped formula since they were last described."""
     calls: int = 0
 
     @property
@@ -83,7 +85,10 @@ def preflight(
     if opening is not None and any(known[name] != found.seen[name] for name in found.described):
         opening = _without(opening, [n for n in found.described if _reads_differently(known[n], found.seen[n])])
     session.schema = dict(found.seen)
-    return Preflight(found.seen, opening, tuple(found.described), session.calls.api - before)
+    redefined = frozenset(
+        name for name in found.described if name in known and _redefined(known[name], found.seen[name])
+    )
+    return Preflight(found.seen, opening, tuple(found.described), redefined, session.calls.api - before)
 
 
 def _kept(mapping: ObjectMapping, bookmark: Bookmark | None, session: OrgSession) -> ObjectSeen | None:
@@ -107,9 +112,13 @@ def _judge(
         raise OutcomeUnknown(f"{mapping.object}: the describe is none")
     changed = answer.headers.get("last-modified") or _http_date(answer.at - MARGIN)
     mark = fingerprint(mapping, session.settings.api_version)
-    found.seen[mapping.object] = capabilities(answer.body, changed, mark)
+    found.seen[mapping.object] = capabilities(mapping, answer.body, changed, mark)
     found.problems += problems(mapping, answer.body)
     found.described.append(mapping.object)
+
+
+def _redefined(old: ObjectSeen, new: ObjectSeen) -> bool:
+    return old.formulas != new.formulas
 
 
 def _reads_differently(old: ObjectSeen, new: ObjectSeen) -> bool:

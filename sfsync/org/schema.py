@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sfsync.mapping import MappedField, ObjectMapping
+from sfsync.org.refresh import formulas_digest
 
 REVISION = "Sfsync_Revision__c"
 """The number that only grows, by which the org itself refuses a stale writer; on every record we write."""
@@ -48,19 +49,21 @@ class ObjectSeen:
     """It has MasterRecordId."""
     authored: bool = True
     """LastModifiedBy can be asked."""
+    formulas: str = ""
+    """Digest of the mapped formulas as the org defines them."""
 
     def as_text(self) -> str:
         """Return the form that a bookmark keeps."""
         flags = "".join(f for f, on in (("r", self.revision), ("m", self.merges), ("a", self.authored)) if on)
-        return f"{self.changed}|{self.fingerprint}|{flags}"
+        return f"{self.changed}|{self.fingerprint}|{flags}|{self.formulas}"
 
     @classmethod
     def from_text(cls, text: str) -> ObjectSeen | None:
         """Return what :meth:`as_text` wrote, or None for anything else."""
         parts = text.split("|")
-        if len(parts) != 3 or not parts[0]:
+        if len(parts) != 4 or not parts[0]:
             return None
-        return cls(parts[0], parts[1], "r" in parts[2], "m" in parts[2], "a" in parts[2])
+        return cls(parts[0], parts[1], "r" in parts[2], "m" in parts[2], "a" in parts[2], parts[3])
 
 
 def fingerprint(mapping: ObjectMapping, api_version: str) -> str:
@@ -70,7 +73,7 @@ def fingerprint(mapping: ObjectMapping, api_version: str) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
-def capabilities(describe: Mapping[str, Any], changed: str, print_: str) -> ObjectSeen:
+def capabilities(mapping: ObjectMapping, describe: Mapping[str, Any], changed: str, print_: str) -> ObjectSeen:
     """Return what the object of ``describe`` can do."""
     fields = {str(f.get("name", "")).lower(): f for f in describe.get("fields", ())}
     revision = fields.get(REVISION.lower())
@@ -80,6 +83,7 @@ def capabilities(describe: Mapping[str, Any], changed: str, print_: str) -> Obje
         revision=bool(revision and revision.get("updateable")),
         merges="masterrecordid" in fields,
         authored="lastmodifiedbyid" in fields,
+        formulas=formulas_digest(mapping, fields),
     )
 
 

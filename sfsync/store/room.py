@@ -89,6 +89,7 @@ class OrgRoom:
                     row["read_to"],
                     row["checkpoint"],
                     row["schema_seen"],
+                    row["refreshed_at"],
                     tuple(unseen.get(row["object"], ())),
                 )
                 for row in rows
@@ -416,14 +417,15 @@ class OrgRoom:
         """A bookmark never goes back by itself (I11); only ``Store.rewind`` does that."""
         connection.execute(
             text(
-                "INSERT INTO bookmark AS b (client, org, object, read_to, checkpoint, schema_seen) "
-                "VALUES (:client, :org, :object, :read_to, :checkpoint, :schema_seen) "
+                "INSERT INTO bookmark AS b (client, org, object, read_to, checkpoint, schema_seen, refreshed_at) "
+                "VALUES (:client, :org, :object, :read_to, :checkpoint, :schema_seen, :refreshed_at) "
                 "ON CONFLICT (client, org, object) DO UPDATE SET read_to = greatest(b.read_to, excluded.read_to), "
-                "checkpoint = excluded.checkpoint, schema_seen = excluded.schema_seen"
+                "checkpoint = excluded.checkpoint, schema_seen = excluded.schema_seen, "
+                "refreshed_at = excluded.refreshed_at"
             ),
             {
                 "client": self._client, "org": self._org, "object": to.object, "read_to": to.read_to,
-                "checkpoint": to.checkpoint, "schema_seen": to.schema_seen,
+                "checkpoint": to.checkpoint, "schema_seen": to.schema_seen, "refreshed_at": to.refreshed_at,
             },
         )  # fmt: skip
 

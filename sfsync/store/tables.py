@@ -214,6 +214,7 @@ bookmark = Table(
     Column("read_to", INSTANT, comment="the org's clock, never ours"),
     Column("checkpoint", Text, nullable=False, server_default=text("''")),
     Column("schema_seen", Text, nullable=False, server_default=text("''")),
+    Column("refreshed_at", INSTANT, comment="when calculated fields were last read without a stamp that moved"),
     PrimaryKeyConstraint("client", "org", "object"),
     ForeignKeyConstraint(["client", "org"], ["org.client", "org.org"]),
 )

@@ -103,7 +103,7 @@ def test_what_was_seen_survives_being_kept() -> None:
     assert ObjectSeen.from_text(seen.as_text()) == seen
 
 
-@pytest.mark.parametrize("text", ["", "x", "a|b", "|b|c", "a|b|c|d"])
+@pytest.mark.parametrize("text", ["", "x", "a|b", "|b|c", "a|b|c", "a|b|c|d|e"])
 def test_what_cannot_be_understood_is_asked_again(text: str) -> None:
     assert ObjectSeen.from_text(text) is None
 
@@ -116,5 +116,5 @@ def test_a_mapping_that_says_something_else_has_another_fingerprint() -> None:
 
 
 def test_capabilities_are_read_from_the_describe() -> None:
-    seen = capabilities(describe(), "then", "mark")
+    seen = capabilities(PACK, describe(), "then", "mark")
     assert (seen.revision, seen.merges, seen.authored) == (True, False, False)

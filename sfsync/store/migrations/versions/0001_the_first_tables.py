@@ -634,6 +634,12 @@ def upgrade() -> None:
         sa.Column("read_to", sa.DateTime(timezone=True), nullable=True, comment="the org's clock, never ours"),
         sa.Column("checkpoint", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column("schema_seen", sa.Text(), server_default=sa.text("''"), nullable=False),
+        sa.Column(
+            "refreshed_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="when calculated fields were last read without a stamp that moved",
+        ),
         sa.ForeignKeyConstraint(["client", "org"], ["org.client", "org.org"], name=op.f("fk_bookmark_client_org")),
         sa.PrimaryKeyConstraint("client", "org", "object", name=op.f("pk_bookmark")),
     )
