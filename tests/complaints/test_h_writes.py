@@ -141,15 +141,38 @@ def test_complaint_63_a_lookup_that_is_set_on_create_is_changed_and_cleared_too(
         assert account() == expected
 
 
-def test_complaint_63_no_owner_is_blanked_or_changed_by_a_write(ready: Reached) -> None:
-    cases = ready.cases(12)
-    before = ready.org.storage.rows('SELECT "Id", "OwnerId" FROM "Case" ORDER BY "Id"')
+@pytest.mark.parametrize("way", ["one", "guarded", "composite", "bulk"])
+@pytest.mark.parametrize("kept", [True, False], ids=["as it is sent", "without the header"])
+def test_complaint_63_no_owner_is_blanked_or_changed_by_a_write(
+    ready: Reached, way: str, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An assignment rule is active in this org; without our header (and Bulk has none) it would take every case."""
+    assert ready.org.storage.rows('SELECT "Active" FROM "AssignmentRule" WHERE "SobjectType" = \'Case\'') == [(1,)]
+    cases = ready.cases(1 if way in ("one", "guarded") else 12)
+    owners = 'SELECT "Id", "OwnerId" FROM "Case" ORDER BY "Id"'
+    before = ready.org.storage.rows(owners)
+    queue = ready.org.assignment[0].owner_id
+    assert queue not in {owner for _, owner in before}
+    ready.later(HOUR)
     adapter = between(ready)
+    if way == "bulk":
+        monkeypatch.setattr("sfsync.org.transport.BULK_FROM", 1)
+    if not kept:
+        adapter.before = _without_the_header
+        monkeypatch.setattr("sfsync.org.transport.NO_ASSIGNMENT", {})
     changes = [Change(CASE, f"ca:{n}", sf_id, {"breached": True}) for n, sf_id in enumerate(cases)]
-    assert {o.result for o in ready.write(changes)} == {Result.DONE}
-    assert ready.org.storage.rows('SELECT "Id", "OwnerId" FROM "Case" ORDER BY "Id"') == before
-    assert before
+    stamps = {cases[0]: ready.clock.now()} if way == "guarded" else {}
+    assert {o.result for o in ready.write(changes, unless_changed=stamps, still_seconds=0)} == {Result.DONE}
+    after = ready.org.storage.rows(owners)
+    if kept or way == "bulk":
+        assert after == before
+    else:
+        assert {owner for _, owner in after} == {queue}, "the rule is not active: this test would prove nothing"
     assert "OwnerId" not in str(adapter.sent)
+
+
+def _without_the_header(request: requests.PreparedRequest) -> None:
+    request.headers.pop("Sforce-Auto-Assign", None)
 
 
 def test_complaint_63_a_row_whose_parent_was_refused_is_not_written_without_it(ready: Reached) -> None:
