@@ -73,15 +73,16 @@ with `user=`), `seed_rows`, `hold` / `within` / `commit_held`, `schema_change`, 
 
 Software that others wrote, unchanged, over HTTPS (a hosts file or its like points `*.salesforce.com` here):
 
-| client | what was done with it |
-|---|---|
-| simple-salesforce 1.12.10, jsforce 3 | in the test suite: logins, records, queries, Bulk 1.0 and 2.0, collections, Metadata API |
-| Salesforce CLI 2.150 | JWT login, query, records, tree and bulk import and export, limits, describe, lists of metadata |
-| CumulusCI 4.10 | org info, deploy, check, retrieve, record types, extract and load of data, uninstall |
-| Airbyte's Salesforce source 2.10 | check, discover, read by REST and by Bulk 2.0, incremental and full |
-| tap-salesforce 2.8 (Singer) | discover and sync by REST and by Bulk 1.0 (it waits 20 s between two looks at a batch) |
-| django-salesforce 6.0 | models, filters over parents, aggregates, bulk create, raw statements, introspection |
-| salesforce-bulk 2.2, aiosalesforce 0.6 | every operation in CSV, JSON and XML, primary key chunking; all logins, Bulk 2.0 |
+* simple-salesforce 1.12.10 and jsforce 3, in the test suite: logins, records, queries, Bulk 1.0 and 2.0, collections,
+  Metadata API.
+* Salesforce CLI 2.150: JWT login, query, records, tree and bulk import and export, limits, describe, lists of metadata,
+  deploy and retrieve of a source project.
+* CumulusCI 4.10: org info, deploy, check, retrieve, record types, extract and load of data, uninstall.
+* Airbyte's Salesforce source 2.10: check, discover, read by REST and by Bulk 2.0, incremental and full.
+* tap-salesforce 2.8 (Singer): discover and sync by REST and by Bulk 1.0 (it waits 20 s between two looks at a batch).
+* django-salesforce 6.0: models, filters over parents, aggregates, bulk create, raw statements, introspection.
+* salesforce-bulk 2.2: every operation in CSV, JSON and XML, primary key chunking.
+* aiosalesforce 0.6: client credentials and SOAP login, records, Bulk 2.0.
 
 Search (SOSL), page layouts, recent items, setting passwords and anonymous Apex are what these clients also offer and
 get refused here.
