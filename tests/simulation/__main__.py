@@ -26,7 +26,7 @@ class Layer:
     close: Callable[[], None]
 
 
-LAYERS = {"merge": "walk", "line": "line", "rules": "contract", "full": "full"}
+LAYERS = {"merge": "walk", "line": "line", "rules": "contract", "full": "full", "hub": "hub"}
 
 
 def layer(name: str) -> Layer:

@@ -93,9 +93,10 @@ MERGING = (
     Fault("late copies are believed", "IDM-1: an older stamp changes nothing", (
         (walk, "merge", lambda m, s, link, *r: merging.merge(m, s, replace(link, stamp=None) if link else None, *r)),
     ), layer="merge"),
-    Fault("agreed never moves", "both remember what they had in common",
-          (_merge(lambda real, m, s, link, *r: _relinked(real(m, s, link, *r), agreed=link.agreed if link else {})),),
-          ),
+    Fault("agreed never moves", "both remember what they had in common", (
+        _merge(lambda real, m, s, link, *r: _relinked(real(m, s, link, *r), agreed=link.agreed if link else {})),
+        (ModelRoom, "agreeing", lambda self, link: link),
+    ), off="what needs no change is agreed"),
     Fault("a conflict is noted and forgotten", "I14: nothing is dropped silently",
           (_around(ModelRoom, "log", lambda real, self, seen, one: None),)),
     Fault("one note for each stamp", "I14: two values with one stamp are two notes", (
@@ -362,11 +363,26 @@ WRITING = (
     Fault("a dead run goes on", "LeaseLost stops the run",
           ((ModelRoom, "prove", lambda self: None), (ModelOrg, "newer", lambda self, row, change: False)),
           off="fence and revision rule together"),
-    Fault("what both came to is not agreed", "equal on both sides is agreed",
-          ((ModelRoom, "agreeing", lambda self, link: link),)),
 )  # fmt: skip
 
-FAULTS = {fault.name: fault for fault in (*MERGING, *READING, *STORE, *WRITING)}
+
+# --- two clients in one hub -----------------------------------------------------------------------------
+
+
+def _amnesia(real: Any, mapping: Any, seen: Any, link: Any, *rest: Any) -> Merged:
+    """In a hub, forget what was agreed: our own write coming back looks like a consultant's edit."""
+    forgot = replace(link, agreed={}) if link is not None and mapping.client else link
+    return real(mapping, seen, forgot, *rest)  # type: ignore[no-any-return]
+
+
+HUB = (
+    Fault("a row of another client is stored", "I7: a row that is not provably this client's is refused",
+          ((sync, "refuse_strangers", lambda *given: None),), layer="hub"),
+    Fault("the hub's echo is taken as an edit", "our own write coming back is no change",
+          (_merge(_amnesia),), layer="hub"),
+)  # fmt: skip
+
+FAULTS = {fault.name: fault for fault in (*MERGING, *READING, *STORE, *WRITING, *HUB)}
 
 
 @dataclass(frozen=True, slots=True)

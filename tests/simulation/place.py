@@ -168,7 +168,7 @@ class _Snapshot:
 class Place(Stage):
     """Two client orgs and one store, opened once for many histories."""
 
-    def __init__(self, url: str | None = None) -> None:
+    def __init__(self, url: str | None = None, hub: str | None = None) -> None:
         self._quiet = (logging.getLogger("sfsync").level, structlog.get_config())
         logging.getLogger("sfsync").setLevel(logging.CRITICAL)
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
@@ -177,12 +177,12 @@ class Place(Stage):
         if url is None:
             self._server = EmbeddedPostgres(Path(tempfile.gettempdir()) / "sfsync-simulation", durable=False)
             self._server.open()
-            url = self._own_database(self._server)
+            url = self._own_database(self._server, f"simulation_{hub or 'alone'}_{os.getpid()}")
         store = Store(url, pool_size=0)
         store.upgrade()
         store.close()
         self._owner = psycopg.connect(url, autocommit=True)
-        super().__init__(Path(self._folder.name), url, "acme", "zeta")
+        super().__init__(Path(self._folder.name), url, "acme", "zeta", hub=hub)
         self.runtime.store._database.engine.pool._pre_ping = False  # the server is ours; it is never away
         self._clean = self._emptying()
         self._tables: list[tuple[str, str]] = self._owner.execute(
@@ -197,7 +197,7 @@ class Place(Stage):
             org.clock = self.skewed[name] = OrgClock(self.clock)
         self._began = MONDAY + timedelta(hours=1)
         self._snapshots = {name: _Snapshot(org) for name, org in self.orgs.items()}
-        for name in self.orgs:
+        for name in self.clients:
             self.runtime.contract(name)  # the holidays are published once; a reset leaves them
         self._clients = dict(self.runtime._clients)
         self._resets = 0
@@ -206,9 +206,8 @@ class Place(Stage):
         gc.disable()  # a third of the time went into looking through what never goes away
 
     @staticmethod
-    def _own_database(server: EmbeddedPostgres) -> str:
+    def _own_database(server: EmbeddedPostgres, name: str) -> str:
         with psycopg.connect(server.url_of("postgres"), autocommit=True) as connection:
-            name = f"simulation_{os.getpid()}"
             left_over = "SELECT datname FROM pg_database WHERE datname LIKE 'simulation_%'"
             for (left,) in connection.execute(left_over).fetchall():
                 if not Path(f"/proc/{left.rpartition('_')[2]}").exists():
@@ -241,8 +240,16 @@ class Place(Stage):
             self.skewed[name].skew = 0
             self._snapshots[name].restore(org, f"{name}/{seed}")
         self.wipe()
-        for name, org in self.orgs.items():
-            self.runtime.store.pin(name, name, org.org_id)
+        self.pin()
+
+    def pin(self) -> None:
+        """Let the store know which organisations are meant, as it does once they were connected."""
+        for part in self.runtime.settings.orgs:
+            self.runtime.store.pin(self.runtime.client_name(part), part, self.local(part).org_id)
+
+    def local(self, part: str) -> LocalOrg:
+        """Return the org that a name of the settings reaches: its own, or the hub it is a part of."""
+        return self.orgs[part.rpartition("@")[2]]
 
     def remember(self) -> Callable[[], None]:
         """Return a way back to this moment: what orgs and store hold, and the clock. Nothing may be half done."""

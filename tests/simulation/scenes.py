@@ -264,7 +264,8 @@ def estimate_is_superseded(place: Place) -> None:
 
 
 def plan_is_changed(place: Place) -> None:
-    """Another support plan: every clock has another target."""
+    """Another support plan: the account shows it, and clocks have other targets."""
+    place.buy("flexi", 5, org="acme")
     place.case("acme", Maint_Priority__c="P1")
     place.case("acme", Maint_Priority__c="P3")
     _rest(place)

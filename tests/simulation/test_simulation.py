@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.simulation import contract, crashes, faults, full, line, line_crashes, replay, walk
+from tests.simulation import contract, crashes, faults, full, line, line_crashes, replay, scenes, walk
 from tests.simulation.ground import Trace, shorten
 from tests.simulation.place import Place
 from tests.simulation.regressions import FINDINGS, Finding
@@ -73,6 +73,22 @@ def test_a_decision_made_while_the_service_writes_stays(place: Place) -> None:
         place.later(minutes=20)
         place.sync("acme")
     assert place.shown("Maintenance_Estimate__c", estimate, "acme")["Status__c"] == "Approved"
+
+
+def test_a_statement_that_names_a_deleted_case_comes_to_rest(place: Place) -> None:
+    place.reset("full seed 68")
+    case, _, _ = scenes._work(place)
+    other = place.case("acme", Subject="the same")
+    place.sync("acme")
+    place.later(days=7)
+    place.sync("acme")
+    place.orgs["acme"].merge("Case", other, [case])
+    place.sync("acme")
+    place.orgs["acme"].delete("Case", other)
+    for _ in range(2):
+        place.later(minutes=61)
+        place.sync("acme")
+    full.equal(place, "acme")
 
 
 @pytest.mark.parametrize("finding", FINDINGS, ids=lambda finding: finding.fault)
