@@ -109,6 +109,7 @@ class Policy(Strict):
     auto_approve_below_minutes: Minutes = 0
     overdraw: Literal["block", "negative"] = "block"
     overdraw_limit_minutes: Minutes = 0
+    overage_hour_amount: Annotated[Decimal, Field(ge=0, decimal_places=2)] | None = None  # net, an hour
     reservation_grace_days: Annotated[int, Field(ge=0)] = 30  # X-11, EXP-3
     courtesy_days: Annotated[int, Field(ge=0)] = 30  # COR-2
     estimate_validity_days: Annotated[int, Field(ge=1)] = 14  # EST-2

@@ -87,6 +87,7 @@ def show_packs(client: str, every: bool, at: datetime | None, as_json: bool) -> 
         name = opened.client_called(client)
         facts = opened.store.facts(name)
         balances = opened.store.balances(name)
+        policy = opened.client(name).terms.policy
     if at is not None:
         _show_packs_at(name, facts, at, as_json)
         return
@@ -115,7 +116,7 @@ def show_packs(client: str, every: bool, at: datetime | None, as_json: bool) -> 
         ],
         ("Status", "Extension", "Bought", "Reserved"),
     )  # fmt: skip
-    talk(_account_text(account))
+    talk(_account_text(account, policy))
 
 
 def _show_packs_at(client: str, facts: Facts, at: datetime, as_json: bool) -> None:
@@ -566,12 +567,16 @@ def _show_mixes(found: list[Mix], minutes: int, vat_rate: Decimal, as_json: bool
     )  # fmt: skip
 
 
-def _account_text(account: ClientAccount) -> str:
+def _account_text(account: ClientAccount, policy: Policy) -> str:
     """Return the three figures that are always shown together, and what the pace of four weeks makes of them."""
+    from sfsync.rules.pricing import overage
+
     balance, reserved = hours(account.balance_minutes or 0), hours(account.reserved_minutes or 0)
     told = [f"balance {balance} h, reserved {reserved} h, available {hours(account.available_minutes or 0)} h"]
     if account.uncovered_minutes:
-        told.append(f"{hours(account.uncovered_minutes)} h of work that no pack covers yet")
+        price = overage(account.uncovered_minutes, policy)
+        at_a_rate = f", {price} net at {policy.overage_hour_amount} an hour (X-15)" if price is not None else ""
+        told.append(f"{hours(account.uncovered_minutes)} h of work that no pack covers yet{at_a_rate}")
     if account.burn_week_minutes:
         runs_out = f", runs out about {account.forecast_empty_on}" if account.forecast_empty_on else ""
         told.append(f"{hours(account.burn_week_minutes)} h a week{runs_out}")

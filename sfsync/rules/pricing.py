@@ -152,6 +152,12 @@ def refund(
     return Refund(minutes, max(Decimal("0.00"), cents(paid_amount) - charge))
 
 
+def overage(minutes: int, policy: Policy) -> Decimal | None:
+    """Return the net price of minutes that no pack covers, or None where the contract gives no rate (X-15)."""
+    rate = policy.overage_hour_amount
+    return None if rate is None or minutes <= 0 else cents(rate * minutes / 60)
+
+
 @dataclass(frozen=True, slots=True)
 class Mix:
     """Orders that together cover a need."""

@@ -10,7 +10,7 @@ import pytest
 
 from sfsync.mapping import load_plans
 from sfsync.policy import Policy
-from sfsync.rules.pricing import Order, advice, mixes, packs_for, price, refund, with_vat
+from sfsync.rules.pricing import Order, advice, mixes, overage, packs_for, price, refund, with_vat
 from sfsync.rules.wording import Refusal
 
 PACKS = load_plans().packs
@@ -130,3 +130,9 @@ def test_a_quote_says_until_when_each_order_is_valid() -> None:
 
 def test_a_shortage_is_counted_in_whole_packs() -> None:  # APR-4
     assert [packs_for(PACKS, minutes) for minutes in (-5, 0, 1, 120, 480, 481)] == [0, 0, 1, 1, 1, 2]
+
+
+def test_what_no_pack_covers_has_a_price_where_the_contract_gives_a_rate() -> None:
+    rate = Policy(overage_hour_amount=Decimal("65.00"))
+    assert overage(100, rate) == Decimal("108.33")
+    assert (overage(0, rate), overage(100, Policy())) == (None, None)
