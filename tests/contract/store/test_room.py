@@ -190,6 +190,27 @@ def test_a_record_gone_for_good_is_buried_once(line, store) -> None:
     assert line.room.facts(NOW) is None
 
 
+def test_a_key_that_another_record_carries_now_is_not_buried_with_the_old_one(line, store) -> None:
+    line.read(a_case(1))
+    [old] = [link.sf_id for link in line.room.links("Case")]
+    line.read(replace(a_case(1, stamp=LATER), sf_id="500000000000077EAA"))
+    line.read(hard_deleted=((old, LATER),))
+    assert not store.facts("acme").cases["ca:1"].deleted
+    [link] = line.room.links("Case")
+    assert (link.sf_id, link.deleted) == ("500000000000077EAA", False)
+
+
+def test_a_buried_record_that_is_shown_again_lives_and_a_loser_of_a_merge_stays_one(line, store) -> None:
+    line.read(a_case(1), a_case(2))
+    ids = {link.key: link.sf_id for link in line.room.links("Case")}
+    line.read(replace(a_case(2, stamp=LATER), deleted=True, merged_into=ids["ca:1"]))
+    line.read(hard_deleted=((ids["ca:1"], LATER), (ids["ca:2"], LATER)))
+    line.read(a_case(1, stamp=LATER))
+    cases = store.facts("acme").cases
+    assert {key: case.deleted for key, case in cases.items()} == {"ca:1": False, "ca:2": True}
+    assert {link.key: link.merged_into for link in line.room.links("Case")} == {"ca:1": None, "ca:2": ids["ca:1"]}
+
+
 def test_an_edited_key_is_set_aside_and_the_rest_goes_on(line, store) -> None:
     line.read(a_case(1))
     line.read(replace(a_case(1, stamp=LATER), key="ca:stolen"), a_case(2, stamp=LATER))
