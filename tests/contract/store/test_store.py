@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 
-from sfsync.errors import LeaseLost, SettingsError, StoreRefused, StoreUnavailable
+from sfsync.errors import LeaseLost, SettingsError, StoreRefused, StoreUnavailable, WrongOrg
 from sfsync.store.forms import clean, from_json, to_json
 from sfsync.store.store import Store
 from tests.contract.store.conftest import NOW, PIN, book, say
@@ -261,3 +261,14 @@ def test_values_come_back_from_json_as_they_went(given) -> None:
         return clean(value)
 
     assert from_json(json.loads(to_json(given))) == cleaned(given)
+
+
+def test_only_the_parts_of_a_hub_share_an_organisation(store) -> None:
+    pin = "00D000000000077AAA"
+    for client in ("acme", "beta"):
+        store.add_org(client, f"{client}@hub", role="hub", organization_id=pin)
+    with pytest.raises(WrongOrg, match="is already a hub"):
+        store.add_org("gamma", "gamma", organization_id=pin)
+    store.add_org("delta", "delta", organization_id="00D000000000078AAA")
+    with pytest.raises(WrongOrg, match="is already org delta of client delta"):
+        store.add_org("acme", "acme@two", role="hub", organization_id="00D000000000078AAA")
