@@ -376,8 +376,6 @@ def _amnesia(real: Any, mapping: Any, seen: Any, link: Any, *rest: Any) -> Merge
 
 
 HUB = (
-    Fault("a row of another client is stored", "I7: a row that is not provably this client's is refused",
-          ((sync, "refuse_strangers", lambda *given: None),), layer="hub"),
     Fault("the hub's echo is taken as an edit", "our own write coming back is no change",
           (_merge(_amnesia),), layer="hub"),
 )  # fmt: skip
