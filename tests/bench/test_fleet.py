@@ -57,7 +57,8 @@ class FleetOnStage:
         self.folder, self.store_url = folder, store
         broker = stack.enter_context(ValkeyServer(data_dir=folder))
         began = CLOCK.monotonic()
-        self.orgs = {f"org{n:04d}": LocalOrg(f"org{n:04d}", clock=CLOCK, seed=n, zone=ZONE) for n in range(count)}
+        self.orgs = {f"org{n:04d}": _org(f"org{n:04d}", n) for n in range(count)}
+        assert len({org.org_id for org in self.orgs.values()}) == count
         deployed = model(CLOCK.now(), ZONE)
         for org in self.orgs.values():
             fill(org, deployed)
@@ -154,6 +155,12 @@ class FleetOnStage:
             f"load {os.getloadavg()[0]:.1f}"
         )
         return seconds, calls, wrote, memory
+
+
+def _org(name: str, number: int) -> LocalOrg:
+    """Return an org whose seed gives it an organisation id that no other number has: there are 3,000 of them."""
+    seed = (number - sum(name.encode())) * pow(37, -1, 3000) % 3000
+    return LocalOrg(name, clock=CLOCK, seed=seed, zone=ZONE)
 
 
 def _family(pid: int) -> list[int]:
