@@ -38,6 +38,9 @@ MAX_ATTEMPTS = 8
 LONGEST_WAIT = timedelta(hours=1)
 """A change that is to be tried later is tried at least this often."""
 
+MERGES_FOLLOWED = 8
+"""How many winners that were merged themselves a lookup is followed through."""
+
 
 _LINK = tuple(link.c[f.name] for f in fields(Link))
 _THIS_LINK = "l.client = :client AND l.org = :org AND l.object = s.object AND l.key = s.key"
@@ -118,12 +121,22 @@ class OrgRoom:
         return found
 
     def _gone(self, connection: Connection, keys: list[str]) -> tuple[set[str], dict[str, str]]:
-        """Return which of ``keys`` this org deleted for good, and the id of the winner for those that were merged."""
-        query = select(link.c.key, link.c.merged_into).where(
-            link.c.org == self._org, link.c.deleted, link.c.key == any_of(keys)
-        )
-        rows = connection.execute(query).all()
-        return {row.key for row in rows if not row.merged_into}, {r.key: r.merged_into for r in rows if r.merged_into}
+        """Return which of ``keys`` this org deleted for good, and the id of the winner for those that were merged.
+
+        A winner may have been merged or deleted since: the last of the chain decides.
+        """
+        query = select(link.c.sf_id, link.c.key, link.c.merged_into).where(link.c.org == self._org, link.c.deleted)
+        rows = connection.execute(query.where(link.c.key == any_of(keys))).all()
+        into = {row.key: row.merged_into for row in rows if row.merged_into}
+        gone = {row.key for row in rows if not row.merged_into}
+        for _ in range(MERGES_FOLLOWED if into else 0):
+            ended = connection.execute(query.where(link.c.sf_id == any_of(list(into.values())))).all()
+            ends = {row.sf_id: row.merged_into for row in ended}
+            gone.update(key for key, winner in into.items() if not ends.get(winner, winner))
+            into = {key: ends.get(winner, winner) for key, winner in into.items() if ends.get(winner, winner)}
+            if not ends:
+                break
+        return gone, into
 
     def _pairs(self, connection: Connection, column: Any, wanted: list[str], *conditions: Any) -> list[tuple[str, str]]:
         query = select(link.c.sf_id, link.c.key).where(

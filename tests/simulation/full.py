@@ -239,10 +239,22 @@ def shown(place: Place, part: str) -> dict[str, list[Seen]]:
 
 
 def known_ids(place: Place, part: str) -> Ids:
-    """Return every pair of id and key that the store knows in an org, and the keys of what was deleted there."""
+    """Return every pair of id and key that the store knows in an org, and the keys of what was deleted there.
+
+    The key of a record that was merged means the winner, or nothing once the last winner is deleted.
+    """
     ids = Ids(place.local(part).org_id)
-    ids.gone.update(key for (key,) in place.ask("SELECT key FROM link WHERE org = %s AND deleted", part))
     ids.update(place.ask("SELECT sf_id, key FROM link WHERE org = %s AND sf_id IS NOT NULL", part))
+    dead = place.ask("SELECT sf_id, key, coalesce(merged_into, '') FROM link WHERE org = %s AND deleted", part)
+    winners = {sf_id: winner for sf_id, _, winner in dead}
+    for sf_id, key, _ in dead:
+        last = sf_id
+        while winners.get(last):
+            last = winners[last]
+        if last in winners:
+            ids.gone.add(key)
+        else:
+            ids.to_id[key] = last
     return ids
 
 

@@ -75,7 +75,8 @@ def test_a_decision_made_while_the_service_writes_stays(place: Place) -> None:
     assert place.shown("Maintenance_Estimate__c", estimate, "acme")["Status__c"] == "Approved"
 
 
-def test_a_statement_that_names_a_deleted_case_comes_to_rest(place: Place) -> None:
+@pytest.mark.parametrize("merged_again", [False, True])
+def test_a_statement_that_names_a_deleted_case_comes_to_rest(place: Place, merged_again: bool) -> None:
     place.reset("full seed 68")
     case, _, _ = scenes._work(place)
     other = place.case("acme", Subject="the same")
@@ -84,6 +85,12 @@ def test_a_statement_that_names_a_deleted_case_comes_to_rest(place: Place) -> No
     place.sync("acme")
     place.orgs["acme"].merge("Case", other, [case])
     place.sync("acme")
+    if merged_again:
+        loser, other = other, place.case("acme", Subject="the same once more")
+        place.sync("acme")
+        place.orgs["acme"].merge("Case", other, [loser])
+        place.sync("acme")
+        full.equal(place, "acme")
     place.orgs["acme"].delete("Case", other)
     for _ in range(2):
         place.later(minutes=61)
