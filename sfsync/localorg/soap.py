@@ -130,7 +130,9 @@ def soap(call: Call) -> Response:
     except Fault as fault:
         return _fault(_family(call.request), fault)
     except ApiError as error:
-        return refused(call.request, error)
+        answer = refused(call.request, error)
+        answer.status = 500  # what an operation refuses is a fault; only what never reached one keeps its status
+        return answer
     return Response(200, body, [("Content-Type", XML)])
 
 
