@@ -94,7 +94,8 @@ class Real:
         while not what():
             if CLOCK.monotonic() > deadline:
                 tail = (self.folder / "worker.log").read_text(errors="replace")[-3000:]
-                raise AssertionError(f"{saying} did not happen in {seconds} s:\n{tail}")
+                runs = [(run.state, run.stage, run.error) for run in self.runtime.store.runs("acme")]
+                raise AssertionError(f"{saying} did not happen in {seconds} s; runs: {runs}; the log:\n{tail}")
             CLOCK.sleep(0.05)
 
     def runs(self, state: str) -> int:

@@ -95,9 +95,9 @@ def test_the_org_of_a_killed_worker_is_taken_over_within_the_lease_and_a_beat(
         stack.enter_context(real.beat())
         log = real.folder / "worker.log"
         real.wait(lambda: log.read_text().count(" ready.") == 2, "the start of both workers")
-        real.org.faults = Faults.of([HELD])
+        real.org.faults = Faults.of([{**HELD, "calls": [3, 4]}])
         real.runtime.store.resume("acme", "acme")
-        real.wait(lambda: bool(real.org.faults.rules[0].struck), "the run that dies")
+        real.wait(lambda: bool(real.org.faults.rules[0].struck) and real.runs("running") == 1, "the run that dies")
         holder = real.runtime.store.orgs()[0].holder
         assert holder is not None
         began = CLOCK.monotonic()

@@ -40,7 +40,8 @@ def leaves() -> list[str]:
 def test_an_example_of_the_docs_can_be_typed(typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "keys").mkdir()
-    (tmp_path / "keys/acme.key").touch()  # what `sfsync org key acme` leaves
+    for name in ("acme", "hub"):
+        (tmp_path / f"keys/{name}.key").touch()  # what `sfsync org key` leaves
     words = shlex.split(typed, comments=True)[1:]
     command: click.Command = root
     context = click.Context(root, info_name="sfsync")
