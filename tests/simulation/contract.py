@@ -19,7 +19,7 @@ from sfsync.policy import ClientTerms, Policy
 from sfsync.records import Case, CaseEvent, ClientAccount, Estimate, Milestone, Pack, Posting, Record, TimeEntry
 from sfsync.rules.calendar import calendar_of
 from sfsync.rules.evaluate import Contract, Evaluation, Facts, evaluate
-from tests.simulation.ground import Broken, Trace, chance
+from tests.simulation.ground import Broken, Trace, chance, shares
 
 ZONES = ("America/Argentina/Buenos_Aires", "Europe/Madrid", "Asia/Kathmandu")
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -262,11 +262,7 @@ _WEIGHTS: tuple[tuple[int, Callable[[History, Random, int], None]], ...] = (
     (26, History.work), (10, History.buy), (12, History.case), (9, History.estimate), (10, History.decide),
     (16, History.log), (10, History.correct), (9, History.wait),
 )  # fmt: skip
-_ACTS: list[tuple[float, Callable[[History, Random, int], None]]] = []
-_sum = 0
-for _weight, _act in _WEIGHTS:
-    _sum += _weight
-    _ACTS.append((_sum / sum(w for w, _ in _WEIGHTS), _act))
+_ACTS = shares(_WEIGHTS)
 
 
 def steps_of(seed: int) -> list[int]:

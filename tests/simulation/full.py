@@ -21,7 +21,7 @@ from sfsync.org.preflight import preflight
 from sfsync.records import Posting, TimeEntry
 from sfsync.runtime import Runtime
 from sfsync.sync import Report
-from tests.simulation.ground import Broken, Killed, Trace, Worker, chance
+from tests.simulation.ground import Broken, Killed, Trace, Worker, chance, shares
 from tests.simulation.people import People, allow, show
 from tests.simulation.place import Place
 
@@ -344,11 +344,7 @@ _WEIGHTS: tuple[tuple[int, Callable[[History, str, Random, int], None]], ...] = 
     (9, History.weather), (1, History.drift), (2, History.merge), (2, History.extend), (2, History.admin),
     (1, History.refund), (2, History.rekey), (1, History.zone), (2, History.deploy),
 )  # fmt: skip
-_ACTS: list[tuple[float, Callable[[History, str, Random, int], None]]] = []
-_sum = 0
-for _weight, _act in _WEIGHTS:
-    _sum += _weight
-    _ACTS.append((_sum / sum(w for w, _ in _WEIGHTS), _act))
+_ACTS = shares(_WEIGHTS)
 
 
 def steps_of(seed: int) -> list[int]:

@@ -11,10 +11,13 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from sfsync.clock import seeded
+
+Act = TypeVar("Act")
 
 
 class Killed(BaseException):
@@ -32,6 +35,13 @@ class Broken(Exception):
 def chance(seed: int | str, step: int | str) -> Random:
     """Return the generator of one step of one history."""
     return seeded(f"{seed}/{step}")
+
+
+def shares(weights: Sequence[tuple[int, Act]]) -> list[tuple[float, Act]]:
+    """Return each act with the end of its share of [0, 1): it happens to the rolls below that and not below another."""
+    whole = sum(weight for weight, _ in weights)
+    ends = accumulate(weight for weight, _ in weights)
+    return [(end / whole, act) for end, (_, act) in zip(ends, weights, strict=True)]
 
 
 @dataclass(slots=True)

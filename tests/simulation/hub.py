@@ -18,7 +18,7 @@ from sfsync.localorg.faults import Faults
 from sfsync.sync import Report
 from tests.e2e.stage import CLIENT, CONSULTANT
 from tests.simulation.full import books, equal
-from tests.simulation.ground import Broken, Killed, Trace, Worker, chance
+from tests.simulation.ground import Broken, Killed, Trace, Worker, chance, shares
 from tests.simulation.people import ENTRY, ESTIMATE
 from tests.simulation.place import Place
 
@@ -313,11 +313,7 @@ _WEIGHTS: tuple[tuple[int, Callable[[History, str, Random, int], None]], ...] = 
     (6, History.correct), (7, History.offer), (4, History.slow), (3, History.forge), (3, History.wait),
     (3, History.weather),
 )  # fmt: skip
-_ACTS: list[tuple[float, Callable[[History, str, Random, int], None]]] = []
-_sum = 0
-for _weight, _act in _WEIGHTS:
-    _sum += _weight
-    _ACTS.append((_sum / sum(w for w, _ in _WEIGHTS), _act))
+_ACTS = shares(_WEIGHTS)
 
 
 def steps_of(seed: int) -> list[int]:

@@ -14,7 +14,7 @@ from sfsync import sync
 from sfsync.errors import LeaseLost, OrgUnavailable, SafetyStop, SchemaDrift, StoreUnavailable, WrongOrg
 from sfsync.mirror.translate import Bookmark, Ids, same, to_wire
 from sfsync.sync import Bounds, Report, sync_org
-from tests.simulation.ground import Broken, Killed, Trace, Worker, chance
+from tests.simulation.ground import Broken, Killed, Trace, Worker, chance, shares
 from tests.simulation.model_org import MAPPINGS, Clock, Held, ModelOrg, ModelSession, OrgRow
 from tests.simulation.model_store import DEADLINE, ModelRoom, ModelStore, SmallFacts
 
@@ -427,11 +427,7 @@ _WEIGHTS: tuple[tuple[int, Callable[[History, Client, Random, int], None]], ...]
     (9, History.desk), (3, History.poison), (5, History.weather), (1, History.drift), (1, History.swap),
     (2, History.wait),
 )  # fmt: skip
-_ACTS: list[tuple[float, Callable[[History, Client, Random, int], None]]] = []
-_sum = 0
-for _weight, _act in _WEIGHTS:
-    _sum += _weight
-    _ACTS.append((_sum / sum(w for w, _ in _WEIGHTS), _act))
+_ACTS = shares(_WEIGHTS)
 
 
 def steps_of(seed: int) -> list[int]:
