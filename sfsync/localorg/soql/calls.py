@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import tzinfo
 
-from sfsync.localorg.errors import ApiError, not_modelled
+from sfsync.localorg.errors import ApiError
 from sfsync.localorg.schema import COMPOUND_TYPES, Field
 from sfsync.localorg.soql import functions
 from sfsync.localorg.soql.conditions import Parameters
@@ -20,6 +20,11 @@ from sfsync.localorg.soql.tree import Call, Operand, Path
 def is_aggregate(call: Call) -> bool:
     """True for COUNT, SUM, AVG, MIN, MAX and COUNT_DISTINCT, in any case."""
     return call.name.upper() in functions.AGGREGATES
+
+
+def has_aggregate(call: Call) -> bool:
+    """True for an aggregate and for what is made of one, as in FORMAT(MIN(Amount))."""
+    return is_aggregate(call) or any(isinstance(each, Call) and has_aggregate(each) for each in call.args)
 
 
 class Calls:
@@ -89,6 +94,4 @@ class Calls:
 
     def foreign(self, call: Call) -> ApiError:
         """The refusal of a function that does not stand for a value here."""
-        if call.name.upper() in ("DISTANCE", "GEOLOCATION", "GROUPING"):
-            return not_modelled(f"the SOQL function {call.name}", status=400, code="MALFORMED_QUERY")
         return malformed(self.text, call.at, f"unexpected token: '{call.name}'")

@@ -6,11 +6,14 @@ in the words of a real org, before any SQL runs.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sfsync.localorg.errors import ApiError, not_modelled
 from sfsync.localorg.schema import SObject
 from sfsync.localorg.soql import functions
-from sfsync.localorg.soql.calls import Calls, is_aggregate
+from sfsync.localorg.soql.calls import Calls, has_aggregate, is_aggregate
 from sfsync.localorg.soql.conditions import Conditions, Parameters, Term, field_term
+from sfsync.localorg.soql.groups import Groups
 from sfsync.localorg.soql.parser import parse
 from sfsync.localorg.soql.plan import ChildPlan, Kind, Plan
 from sfsync.localorg.soql.render import Kids, Leaf, Shape
@@ -106,8 +109,8 @@ class _Select:
         self.columns: list[str] = []
         self.leaves: list[tuple[str, Leaf]] = []
         self.children: list[ChildPlan] = []
-        self.grouped: set[str] = set()
         self.calls = Calls(self.text, self.scope, compiler.parameters, compiler.view.zone)
+        self.groups = Groups(self.text, self.scope, self.calls, query.grouping)
         self.conditions = Conditions(
             self.text,
             compiler.literals,
@@ -125,7 +128,7 @@ class _Select:
         aggregates = [call for call in calls if is_aggregate(call)]
         if any(call.name.upper() == "COUNT" and not call.args for call in aggregates):
             return self._count_plan()
-        if query.grouping is not None or aggregates:
+        if query.grouping is not None or any(has_aggregate(call) for call in calls):
             return self._group_plan()
         return self._row_plan()
 
@@ -162,7 +165,7 @@ class _Select:
                 case FieldGroup():
                     self._field_group(shape, item)
         where = self._where()
-        order = [self._order_sql(term) for term in query.order]
+        order = ["".join(self._order_sql(term)) for term in query.order]
         return self._finish(Kind.ROWS, shape, where, ", ".join([*order, *self._tie_order()]))
 
     def _count_plan(self) -> Plan:
@@ -179,12 +182,9 @@ class _Select:
         if query.grouping is None and (query.limit is not None or query.offset is not None):
             message = "Non-grouped query that uses overall aggregate functions cannot also use LIMIT"
             raise malformed(self.text, query.source.at, message)
-        if query.grouping is not None and query.grouping.kind != "plain":
-            raise not_modelled(f"GROUP BY {query.grouping.kind.upper()}", status=400, code="MALFORMED_QUERY")
         if query.grouping is None and query.having is not None:
             raise malformed(self.text, query.source.at, "having clause requires a group by clause")
-        groups = [self._group_sql(each) for each in query.grouping.items] if query.grouping else []
-        self.grouped = set(groups)
+        self.groups.read()
         shape = Shape()
         unnamed = 0
         for item in query.items:
@@ -203,9 +203,9 @@ class _Select:
         if query.having is not None:
             self.conditions.term = self.having_term
             having = self.conditions.sql(query.having)
-        order = ", ".join(self._order_sql(term) for term in query.order)
-        plan = self._finish(Kind.GROUPS, shape, where, order)
-        plan.group, plan.having = ", ".join(groups), having
+        order = [self._order_sql(term) for term in query.order]
+        plan = self._finish(Kind.GROUPS, shape, where, ", ".join("".join(term) for term in order))
+        plan.group, plan.having, plan.sets = ", ".join(self.groups.sql), having, self.groups.sets(order)
         return plan
 
     def _finish(self, kind: Kind, shape: Shape, where: str, order: str) -> Plan:
@@ -242,7 +242,7 @@ class _Select:
         query = self.query
         for item in query.items:
             call = item.what if isinstance(item, Column) else None
-            if not isinstance(item, Column) or (isinstance(call, Call) and is_aggregate(call)):
+            if not isinstance(item, Column) or (isinstance(call, Call) and has_aggregate(call)):
                 raise self._not_in_bulk("aggregates, subqueries, TYPEOF and FIELDS()")
         if query.grouping is not None or query.offset is not None:
             raise self._not_in_bulk("GROUP BY and OFFSET")
@@ -298,14 +298,12 @@ class _Select:
             sql, kind = self.calls.aggregate(operand)
             return Term(sql, kind, str(operand), operand.at)
         if isinstance(operand, Path):
-            term = self._path_term(operand)
-            if self.scope.find(operand).sql in self.grouped:
-                return term
-        else:
-            sql, kind = self.calls.scalar(operand)
-            if sql in self.grouped:
-                return Term(sql, kind, str(operand), operand.at)
-        raise malformed(self.text, operand.at, f"Field must be grouped or aggregated: {operand}")
+            term, sql = self._path_term(operand), self.scope.find(operand).sql
+            return replace(term, sql=term.sql.replace(sql, self.groups.shown(sql, operand)))
+        if operand.name.upper() == "GROUPING":
+            return Term(self.groups.summed(operand), "int", str(operand), operand.at)
+        sql, kind = self.calls.scalar(operand)
+        return Term(self.groups.shown(sql, operand), kind, str(operand), operand.at)
 
     def _path_term(self, path: Path) -> Term:
         found = self.scope.find(path)
@@ -313,33 +311,38 @@ class _Select:
 
     # -- ORDER BY
 
-    def _order_sql(self, term: Order) -> str:
-        what = term.what
-        nulls_last = term.nulls_last
+    def _order_sql(self, term: Order) -> tuple[str, str]:
+        """What a term orders by, and its direction."""
+        sql, may_be_missing = self._ordered(term.what)
+        nulls_last = None if may_be_missing else term.nulls_last  # not honoured on a relationship that may be null
+        if term.descending:
+            return sql, f" DESC{'' if nulls_last else ' NULLS FIRST'}"
+        return sql, " NULLS LAST" if nulls_last else ""
+
+    def _ordered(self, what: Operand) -> tuple[str, bool]:
+        """The SQL of what is ordered by, and whether it belongs to a parent that may be missing."""
+        by_group = self.query.grouping is not None
+        complaint = "Ordered field must be grouped or aggregated"
         if isinstance(what, Path):
             found = self.scope.find(what)
             if not found.field.sortable or found.field.type in _COMPOUND:
                 message = f"field '{found.name}' can not be sorted in a query call"
                 raise refused("INVALID_FIELD", self.text, what.at, message)
-            if self.query.grouping is not None and found.sql not in self.grouped:
-                raise malformed(self.text, what.at, f"Ordered field must be grouped or aggregated: {what}")
             sql = field_term(found.sql, found.field, what).sql
+            if by_group:
+                sql = sql.replace(found.sql, self.groups.shown(found.sql, what, complaint))
             indexed = found.field.unique or found.field.external_id  # and paged through by key: the index decides
             if found.field.is_text and not found.field.case_sensitive and not indexed:
                 sql = f"soql_sorted({sql})"
-            if found.owner is not self.scope.base and not _always_there(found.owner):
-                nulls_last = None  # not honoured on a relationship that may be null
-        elif is_aggregate(what):
-            if self.query.grouping is None:
+            return sql, found.owner is not self.scope.base and not _always_there(found.owner)
+        if is_aggregate(what):
+            if not by_group:
                 raise malformed(self.text, what.at, f"Aggregates can only be ordered by in a grouped query: {what}")
-            sql, _ = self.calls.aggregate(what)
-        else:
-            sql, _ = self.calls.scalar(what)
-            if self.query.grouping is not None and sql not in self.grouped:
-                raise malformed(self.text, what.at, f"Ordered field must be grouped or aggregated: {what}")
-        if term.descending:
-            return f"{sql} DESC{'' if nulls_last else ' NULLS FIRST'}"
-        return f"{sql}{' NULLS LAST' if nulls_last else ''}"
+            return self.calls.aggregate(what)[0], False
+        if by_group and what.name.upper() == "GROUPING":
+            return self.groups.summed(what), False
+        sql, _ = self.calls.scalar(what)
+        return (self.groups.shown(sql, what, complaint) if by_group else sql), False
 
     def _tie_order(self) -> list[str]:
         """What decides among rows that ORDER BY leaves equal; without ORDER BY the executor stirs what it has read."""
@@ -355,14 +358,14 @@ class _Select:
     # -- the select list of rows
 
     def _select(self, shape: Shape, item: Column) -> None:
-        if item.alias is not None:
-            raise malformed(self.text, item.what.at, "only aggregate expressions use field aliasing")
         if isinstance(item.what, Path):
+            if item.alias is not None:
+                raise malformed(self.text, item.what.at, "only aggregate expressions use field aliasing")
             found = self.scope.find(item.what)
             leaf = self._leaf(found, item.what.at)
         else:
             found, leaf = self._select_call(item.what)
-        self._place(shape, found, leaf, item.what.at)
+        self._place(shape, found, leaf, item.what.at, item.alias)
 
     def _select_call(self, call: Call) -> tuple[Found, Leaf]:
         name = call.name.upper()
@@ -411,19 +414,19 @@ class _Select:
                 parts.append((key[:1].lower() + key[1:], self._column(self.scope.sql(owner, part))))
         return Leaf(found.field.type, 0, found.name, parts=tuple(sorted(parts)))
 
-    def _place(self, shape: Shape, found: Found, leaf: Leaf, at: int) -> None:
-        """Put ``leaf`` into the nested object that the relationships walked lead to."""
-        here = shape
-        for depth, key in enumerate(found.keys):
+    def _place(self, shape: Shape, found: Found, leaf: Leaf, at: int, alias: str | None = None) -> None:
+        """Put ``leaf`` into the nested object that the relationships walked lead to; with an alias, outside."""
+        here, keys, name = shape, found.keys if alias is None else (), alias or found.name
+        for depth, key in enumerate(keys):
             member = here.members.get(key)
             if not isinstance(member, Shape):
                 member = self._parent_shape(found, depth)
                 here.members[key] = member
             here = member
-        if found.name in here.members:
-            raise refused("INVALID_FIELD", self.text, at, f"duplicate field selected: {found.name}")
-        here.members[found.name] = leaf
-        self.leaves.append((".".join((*found.keys, found.name)), leaf))
+        if name in here.members:
+            raise refused("INVALID_FIELD", self.text, at, f"duplicate field selected: {name}")
+        here.members[name] = leaf
+        self.leaves.append((".".join((*keys, name)), leaf))
 
     def _parent_shape(self, found: Found, depth: int) -> Shape:
         owner, _ = self.scope.relationship(Path(found.keys[: depth + 1], 0))
@@ -502,41 +505,31 @@ class _Select:
 
     # -- groups
 
-    def _group_sql(self, operand: Operand) -> str:
-        if isinstance(operand, Call):
-            sql, _ = self.calls.scalar(operand)
-            return sql
-        found = self.scope.find(operand)
-        if not found.field.groupable:
-            message = f"field '{found.name}' can not be grouped in a query call"
-            raise refused("INVALID_FIELD", self.text, operand.at, message)
-        return found.sql
-
     def _group_item(self, item: Column) -> tuple[str | None, Leaf]:
         """The key (None when the org numbers it) and the value of one selected thing of a grouped query."""
         what = item.what
         if isinstance(what, Path):
             found = self.scope.find(what)
-            if found.sql not in self.grouped:
-                raise malformed(self.text, what.at, f"Field must be grouped or aggregated: {what}")
-            return item.alias or found.name, Leaf(found.field.type, self._column(found.sql), found.name)
+            shown = self.groups.shown(found.sql, what)
+            return item.alias or found.name, Leaf(found.field.type, self._column(shown), found.name)
         name = what.name.upper()
         if name in functions.AGGREGATES:
             sql, kind = self.calls.aggregate(what)
             return item.alias, Leaf(kind, self._column(sql))
+        if name == "GROUPING":
+            return item.alias, Leaf("int", self._column(self.groups.summed(what)))
         if name in functions.SHOWN and len(what.args) == 1:
             key, leaf = self._group_item(Column(what.args[0]))
             if name == "FORMAT":
                 leaf = Leaf("string", leaf.index, leaf.name, functions.shown(leaf.kind))
             elif name == "TOLABEL" and isinstance(what.args[0], Path):
                 found = self.scope.find(what.args[0])
-                sql = functions.label_sql(found.sql, found.field, self.compiler.parameters)
+                shown = self.groups.shown(found.sql, what)
+                sql = functions.label_sql(shown, found.field, self.compiler.parameters)
                 leaf = Leaf("string", self._column(sql), found.name)
             return item.alias or key, leaf
         sql, kind = self.calls.scalar(what)
-        if sql not in self.grouped:
-            raise malformed(self.text, what.at, f"Field must be grouped or aggregated: {what}")
-        return item.alias, Leaf(kind, self._column(sql))
+        return item.alias, Leaf(kind, self._column(self.groups.shown(sql, what)))
 
     def _column(self, sql: str) -> int:
         """The index of ``sql`` in the row, added when it is new."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from sfsync.localorg.errors import ApiError
+from sfsync.localorg.errors import ApiError, not_modelled
 from sfsync.localorg.soql.text import MAX_STRING, Token, foreign, malformed, tokens
 from sfsync.localorg.soql.tree import (
     Call,
@@ -41,6 +41,7 @@ _OPERATORS = {"=": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", 
 _SIMPLE = frozenset({"YESTERDAY", "TODAY", "TOMORROW", "LAST_90_DAYS", "NEXT_90_DAYS"})
 _SPANS = frozenset({"WEEK", "MONTH", "QUARTER", "YEAR", "FISCAL_QUARTER", "FISCAL_YEAR"})
 _UNITS = frozenset(f"{span}S" for span in {"DAY", *_SPANS})
+_UNMODELLED = frozenset({"DISTANCE", "GEOLOCATION"})  # they take numbers and words, which no other function does
 _ZONED = re.compile(r"(?:[Zz]|[+-]\d\d:?\d\d)$")
 PERIODS = _SIMPLE | {f"{which}_{span}" for which in ("LAST", "THIS", "NEXT") for span in _SPANS}
 COUNTED_PERIODS = {f"{which}_N_{unit}" for which in ("LAST", "NEXT") for unit in _UNITS} | {
@@ -368,6 +369,8 @@ class _Parser:
         at = self.token.at
         self._descend()
         path = self._path()
+        if path.parts[0].upper() in _UNMODELLED and self.token.text == "(":
+            raise not_modelled(f"the SOQL function {path.parts[0]}", status=400, code="MALFORMED_QUERY")
         if len(path.parts) == 1 and self._take("("):
             args: list[Operand] = []
             if not self._take(")"):

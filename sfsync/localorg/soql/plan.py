@@ -22,6 +22,55 @@ class Kind(StrEnum):
     COUNT = "count"
 
 
+@dataclass(frozen=True, slots=True)
+class GroupingSets:
+    """A ROLLUP or CUBE: ``groups`` is what is grouped by, each of ``sets`` the places of those that one answer keeps.
+
+    Columns, HAVING and ``order`` (SQL and direction of each term) say ``shown(place)`` for something grouped by, which
+    is null in a subtotal over it, and ``summed(place)`` for whether the row is one.
+    """
+
+    groups: tuple[str, ...]
+    sets: tuple[frozenset[int], ...]
+    order: tuple[tuple[str, str], ...]
+
+    @staticmethod
+    def shown(place: int) -> str:
+        """What stands for the value of a group until the set is known; no SQL reads like this."""
+        return f"\x01{place}\x01"
+
+    @staticmethod
+    def summed(place: int) -> str:
+        """What stands for GROUPING() of a group until the set is known."""
+        return f"\x02{place}\x02"
+
+    def filled(self, sql: str, kept: frozenset[int]) -> str:
+        """Return ``sql`` for the answer that is grouped by the groups at ``kept``."""
+        for place, group in enumerate(self.groups):
+            there = place in kept
+            sql = sql.replace(self.shown(place), group if there else "NULL").replace(
+                self.summed(place), "0" if there else "1"
+            )
+        return sql
+
+    def sql(self, columns: list[str], source: str, having: str) -> str:
+        """The rows of all answers, in order: as asked, else every subtotal behind the rows it is over."""
+        order = self.order
+        if not order:
+            places = range(len(self.groups))
+            order = tuple((write(n), "") for n in places for write in (self.summed, self.shown))
+        named = [*columns, *(sql for sql, _ in order)]
+        answers = []
+        for kept in self.sets:
+            written = ", ".join(f"{self.filled(sql, kept)} AS c{n}" for n, sql in enumerate(named))
+            grouped = ", ".join(self.groups[n] for n in sorted(kept)) or "NULL"
+            condition = self.filled(having, kept) or "1"
+            answers.append(f"SELECT {written} FROM {source} GROUP BY {grouped} HAVING {condition}")
+        shown = ", ".join(f"c{n}" for n in range(len(columns)))
+        terms = ", ".join(f"c{len(columns) + n}{direction}" for n, (_, direction) in enumerate(order))
+        return f"SELECT {shown} FROM ({' UNION ALL '.join(answers)}) ORDER BY {terms}"
+
+
 @dataclass(slots=True)
 class Plan:
     """One SELECT: where its rows come from, in which order, and what is made of them."""
@@ -38,6 +87,7 @@ class Plan:
     parameters: dict[str, Scalar]
     group: str = ""
     having: str = ""
+    sets: GroupingSets | None = None
     limit: int | None = None
     offset: int = 0
     children: list[ChildPlan] = field(default_factory=list)
@@ -78,13 +128,16 @@ class Plan:
         return f"SELECT COUNT(*) FROM ({self._sql('1')})"
 
     def _sql(self, columns: str) -> str:
-        sql = f"SELECT {columns} FROM {self.from_sql} WHERE {self.where}"
-        if self.group:
-            sql += f" GROUP BY {self.group}"
-        if self.having:
-            sql += f" HAVING {self.having}"
-        if self.order:
-            sql += f" ORDER BY {self.order}"
+        if self.sets is not None:
+            sql = self.sets.sql(self.columns, f"{self.from_sql} WHERE {self.where}", self.having)
+        else:
+            sql = f"SELECT {columns} FROM {self.from_sql} WHERE {self.where}"
+            if self.group:
+                sql += f" GROUP BY {self.group}"
+            if self.having:
+                sql += f" HAVING {self.having}"
+            if self.order:
+                sql += f" ORDER BY {self.order}"
         if self.limit is not None or self.offset:
             sql += f" LIMIT {-1 if self.limit is None else self.limit} OFFSET {self.offset}"
         return sql

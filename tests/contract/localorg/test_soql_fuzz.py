@@ -1,6 +1,7 @@
 """Generated statements: whatever is asked, the answer is an answer or a refusal, never a fault of ours.
 
-``SFSYNC_FUZZ`` sets how many statements are made (2,000 unless set); the seed stands in the message of a failure.
+``SFSYNC_FUZZ`` sets how many statements are made (2,000 unless set), ``SFSYNC_FUZZ_FROM`` the first of their seeds (0
+unless set); the seed stands in the message of a failure.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from sfsync.localorg.schema import Schema
 from tests.contract.localorg.soql_world import DAY, NOW, World
 
 COUNT = int(os.environ.get("SFSYNC_FUZZ", "2000"))
+FIRST = int(os.environ.get("SFSYNC_FUZZ_FROM", "0"))
 OBJECTS = ["Case", "Account", "Contact", "Pack__c", "User", "ContentVersion", "Task", "Pack__c", "Case"]
 STRANGE = ["Nope", "Nope.Name", "Nope__r.Nope__c", "Owner.Nope", "c.Id", "Case.Id", "LinkedEntity.Name", "Type.Type"]
 FUNCTIONS = (
     "COUNT SUM AVG MIN MAX COUNT_DISTINCT toLabel FORMAT convertCurrency CALENDAR_YEAR DAY_ONLY HOUR_IN_DAY NOPE "
-    "DISTANCE FIELDS"
+    "GROUPING FIELDS"
 ).split()
 VALUES = {
     "boolean": ["true", "FALSE", "null"],
@@ -88,10 +90,17 @@ class Author:
         if rnd.random() < 0.05:
             text += " WITH SECURITY_ENFORCED"
         if rnd.random() < 0.07:
-            group = rnd.choice([self.field(), self.field(), self.function(), "ROLLUP(Status)"])
-            text = f"SELECT {group}, COUNT(Id) n FROM {source} GROUP BY {group}"
+            group = rnd.choice([self.field(), self.field(), self.function()])
+            every = group
+            if rnd.random() < 0.3:
+                every = (
+                    f"{rnd.choice(['ROLLUP', 'CUBE'])}({', '.join([group, self.field(), 'Name'][: rnd.randint(1, 4)])})"
+                )
+            text = (
+                f"SELECT {group}, COUNT(Id) n{rnd.choice(['', f', GROUPING({group})'])} FROM {source} GROUP BY {every}"
+            )
             if rnd.random() < 0.5:
-                text += f" HAVING COUNT(Id) > 0 ORDER BY {group}"
+                text += f" HAVING {rnd.choice(['COUNT(Id)', f'GROUPING({group})'])} > 0 ORDER BY {group}"
         elif rnd.random() < 0.3:
             text += f" ORDER BY {self.operand()} {rnd.choice(['', 'ASC', 'DESC NULLS LAST', 'NULLS FIRST'])}"
         if rnd.random() < 0.3:
@@ -110,7 +119,9 @@ class Author:
         if chance < 0.9:
             return self.function() + self.rnd.choice(["", " n", " total"])
         if chance < 0.92:
-            return self.rnd.choice(["FIELDS(ALL)", "FIELDS(CUSTOM)", "COUNT()", "count(Id)"])
+            return self.rnd.choice(
+                ["DISTANCE(Address, GEOLOCATION(1, 2), 'km')", "FIELDS(ALL)", "FIELDS(CUSTOM)", "COUNT()", "count(Id)"]
+            )
         if chance < 0.94:
             return "TYPEOF Owner WHEN User THEN Username, Email WHEN Group THEN Name ELSE Id END"
         return f"({self.statement(depth + 1)})" if depth < 2 else "Id"
@@ -183,7 +194,7 @@ def test_no_statement_makes_the_org_fail() -> None:
     world.add("Case", Subject="x", AccountId=account, OwnerId=owner, CreatedDate=int(NOW.timestamp()) - DAY)
     world.add("Pack__c", Name="P1", Hours__c=1.0, Tags__c="Red", Account__c=account, Starts__c="2026-11-21")
     codes: Counter[str] = Counter()
-    for number in range(COUNT):
+    for number in range(FIRST, FIRST + COUNT):
         author = Author(seeded(number), world.schema)
         statement = author.statement()
         if author.rnd.random() < 0.2:
