@@ -227,6 +227,8 @@ class Router:
             allowed |= route.methods
         if allowed:
             raise method_not_allowed(method, ",".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set()))))
+        if path.startswith("/services/"):
+            log.warning("not modelled: %s %s", method, path)
         raise not_found()
 
 
@@ -256,6 +258,15 @@ def version_of(path: str) -> str | None:
     if number > NEWEST or number < OLDEST or found[2] != "0":
         raise not_found()
     return f"{number}.0"
+
+
+_SUFFIX = re.compile(r"/services/data/v\d+\.0/(?!sobjects/[^/]+/[^/]+/[^/]+$).*\.(json|xml)", re.IGNORECASE)
+
+
+def without_format(path: str) -> tuple[str, str]:
+    """Return a REST path without the ``.json`` or ``.xml`` behind it, and which of them it was; keys keep theirs."""
+    found = _SUFFIX.fullmatch(path)
+    return (path, "") if found is None else (path[: found.start(1) - 1], found[1].lower())
 
 
 def decoded_body(request: Request) -> bytes:
@@ -299,6 +310,8 @@ def finish(call_org: LocalOrg, request: Request, response: Response, *, counted:
         headers.append(("Sforce-Limit-Info", f"api-usage={call_org.spent()}/{call_org.daily_api_requests}"))
     if status < 400 and response.body and "octet" not in (response.header("Content-Type") or ""):
         headers.append(("Vary", "Accept-Encoding"))
+    if request.headers.get("x-prettyprint", "0") not in ("0", "false") and response.header("Content-Type") == JSON:
+        response.body = orjson.dumps(orjson.loads(response.body), option=orjson.OPT_INDENT_2) if response.body else b""
     wanted = request.wire and "gzip" in request.headers.get("accept-encoding", "")
     if wanted and len(response.body) >= GZIP_FROM_BYTES and response.header("Content-Encoding") is None:
         response.body = gzip.compress(response.body, 1, mtime=0)

@@ -19,6 +19,7 @@ CURSOR_SECONDS = 2 * 86_400
 SMALLEST_PAGE, LARGEST_PAGE = 200, 2_000
 MOST_LONG_TEXT_ROWS = 200
 MOST_CURSORS = 5_000
+_DEFINITIONS = re.compile(r"\bfrom\s+(?:Entity|Field)Definition\b", re.IGNORECASE)  # asked for here and in Tooling
 _BATCH = re.compile(r"batchSize\s*=\s*(\d+)", re.IGNORECASE)
 
 
@@ -86,6 +87,10 @@ def _asked(call: Call, *, include_deleted: bool) -> Response:
         return _explain(call, explained)
     if statement is None:
         raise ApiError(400, "MALFORMED_QUERY", "A query string has to be specified")
+    if _DEFINITIONS.search(statement):
+        from sfsync.localorg import tooling  # asks this module for its pages
+
+        return json_response(tooling.definitions(call, statement))
     size = page_size_of(call)
     result = soql.run(
         call.org.storage.db, statement, view_of(call, include_deleted=include_deleted, page_size=size), page_size=size

@@ -215,6 +215,10 @@ def update(call: Call) -> Response:
     given = call.args["id"]
     if not ids.looks_like_id(given):
         raise not_found(f"Provided external ID field does not exist or is not accessible: {given}")
+    return _update(call, sobject, given)
+
+
+def _update(call: Call, sobject: SObject, given: str) -> Response:
     record = call.json_object()
     _no_id(record)
     # A real org looks at the names of the fields before it looks at the id (recorded).
@@ -229,8 +233,8 @@ def update(call: Call) -> Response:
 
 def _precondition(call: Call, sobject: SObject, record_id: str) -> Response | None:
     unmodified = call.header("if-unmodified-since")
-    match = call.header("if-match")
-    if unmodified is None and match is None:
+    match, differing = call.header("if-match"), call.header("if-none-match")
+    if unmodified is None and match is None and differing is None:
         return None
     row = live_row(call.org, sobject, record_id)
     if unmodified is not None:
@@ -239,8 +243,11 @@ def _precondition(call: Call, sobject: SObject, record_id: str) -> Response | No
             raise ApiError(400, "INVALID_HEADER", f"invalid If-Unmodified-Since: {unmodified}")
         if (row.get("LastModifiedDate") or 0) > until:
             return Response(412)
-    if match is not None and sobject.name == "Account" and _etag(row) not in match.replace("-gzip", ""):
-        return Response(412)
+    if sobject.name == "Account":
+        if match is not None and _etag(row) not in match.replace("-gzip", ""):
+            return Response(412)
+        if differing is not None and _etag(row) in differing.replace("-gzip", ""):
+            return Response(412)
     return None
 
 
@@ -276,13 +283,8 @@ def _followed(call: Call, sobject: SObject, record_id: str, name: str) -> Respon
     if blob is not None and blob.type == "base64":
         data = row.get(blob.name)
         return Response(200, data or b"", [("Content-Type", "application/octetstream")])
-    lookup = sobject.parent(name)
-    if lookup is not None:
-        target_id = row.get(lookup.name)
-        target = None if target_id is None else call.actor.schema.by_prefix(target_id[:3])
-        if target is None or target_id is None:
-            raise not_found(f"The requested resource does not exist: {name}")
-        return _read(call, target, target_id)
+    if sobject.parent(name) is not None:
+        return _read(call, *_parent_of(call, sobject, row, name))
     child = call.actor.schema.child(sobject.name, name)
     if child is None:
         raise not_found()
@@ -291,8 +293,28 @@ def _followed(call: Call, sobject: SObject, record_id: str, name: str) -> Respon
         f'SELECT "Id" FROM {quoted(below.name)} WHERE {quoted(child.field)} = ? AND "IsDeleted" = 0 ORDER BY "Id"',
         (record_id,),
     )
-    records = [shown(call, below, live_row(call.org, below, i), None) for (i,) in rows]
+    asked = call.request.query.get("fields")
+    names = asked.split(",") if asked else None
+    records = [shown(call, below, live_row(call.org, below, i), names) for (i,) in rows]
     return json_response({"totalSize": len(records), "done": True, "records": records})
+
+
+def _parent_of(call: Call, sobject: SObject, row: Mapping[str, Any], name: str) -> tuple[SObject, str]:
+    """Return the object and id that a relationship of a row leads to; NOT_FOUND when it leads nowhere."""
+    lookup = sobject.parent(name)
+    target_id = row.get(lookup.name) if lookup else None
+    target = call.actor.schema.by_prefix(target_id[:3]) if target_id else None
+    if target is None or target_id is None:
+        raise not_found(f"The requested resource does not exist: {name}")
+    return target, target_id
+
+
+def _parent_named(call: Call, sobject: SObject) -> tuple[SObject, str] | None:
+    """Return where ``/{id}/{relationship}`` leads; None when the path says an external id and its value."""
+    given, name = call.args["key"], call.args["value"]
+    if not ids.looks_like_id(given) or sobject.field(given) is not None or sobject.parent(name) is None:
+        return None
+    return _parent_of(call, sobject, live_row(call.org, sobject, record_id_of(sobject, given)), name)
 
 
 def _one_match(call: Call, sobject: SObject, external: Field, value: str) -> str:
@@ -309,10 +331,17 @@ def _one_match(call: Call, sobject: SObject, external: Field, value: str) -> str
     return found[0]
 
 
-@routes.on("PATCH", DATA + "/sobjects/{object}/{key}/{value}", "Upsert by external id")
+@routes.on(
+    "PATCH",
+    DATA + "/sobjects/{object}/{key}/{value}",
+    "Upsert by external id; change the parent a relationship leads to",
+)
 def upsert(call: Call) -> Response:
     """Create or change the record with this external id: 201, 200 (204 before v46) or 300 (facts 2.5)."""
     sobject = visible(call.actor, call.args["object"])
+    parent = _parent_named(call, sobject)
+    if parent is not None:
+        return _update(call, *parent)
     external = call.org.records.external_field(call.actor, sobject.name, call.args["key"])
     record = call.json_object()
     _no_id(record)
@@ -335,10 +364,16 @@ def upsert(call: Call) -> Response:
     return json_response({"id": result.id, "success": True, "errors": [], "created": False})
 
 
-@routes.on("DELETE", DATA + "/sobjects/{object}/{key}/{value}", "Delete by external id")
+@routes.on(
+    "DELETE", DATA + "/sobjects/{object}/{key}/{value}", "Delete by external id, or the parent a relationship leads to"
+)
 def delete_by(call: Call) -> Response:
     """Delete the record with this external id."""
     sobject = visible(call.actor, call.args["object"])
+    parent = _parent_named(call, sobject)
+    if parent is not None:
+        only(call.org.removal.delete(call.actor, [(parent[0].name, parent[1])]))
+        return Response(204)
     external = call.org.records.external_field(call.actor, sobject.name, call.args["key"])
     record_id = _one_match(call, sobject, external, call.args["value"])
     only(call.org.removal.delete(call.actor, [(sobject.name, record_id)]))

@@ -53,6 +53,15 @@ def query(call: Call) -> Response:
     return json_response(_asked(call, statement))
 
 
+def definitions(call: Call, statement: str) -> dict[str, Any]:
+    """Return the answer of the data API to a statement on definitions, which are found there though not described."""
+    found = _asked(call, statement)
+    if "columnMetadata" in found:
+        return found
+    text = orjson.dumps(found["records"]).replace(b"/tooling/sobjects/", b"/sobjects/")
+    return {"totalSize": found["totalSize"], "done": True, "records": orjson.loads(text)}
+
+
 def _asked(call: Call, statement: str) -> dict[str, Any]:
     # A child subquery's FROM comes first in the text, so the object asked for is the last one outside parentheses.
     outside = _without_parentheses(statement)

@@ -26,6 +26,7 @@ from sfsync.localorg.face import (
     oauth_error,
     too_long,
     version_of,
+    without_format,
 )
 from sfsync.localorg.faults import Strike, strike
 from sfsync.localorg.journal import Entry
@@ -179,11 +180,14 @@ class World:
         if override and request.method == "POST":
             request.method = override.upper()
         version = version_of(request.path)
+        request.path, form = without_format(request.path)
         route, args = self.router.find(request.method, request.path)
         request.body = decoded_body(request)
         call = Call(self, org, request, args, version or "61.0", token=token, cost=route.cost)
         accepted = request.headers.get("accept", "")
-        if "/xml" in accepted and version is not None and "json" not in accepted and "*/*" not in accepted:
+        if form == "xml" or (
+            not form and version and "/xml" in accepted and "json" not in accepted and "*/*" not in accepted
+        ):
             raise not_modelled(f"answers in XML: {request.path}", status=406)
         if route.session:
             user_id = org.logins.user_of(token)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +119,33 @@ def test_simple_salesforce_pages_through_everything(salesforce: Salesforce, org:
     assert [r["LastName"] for r in rows["records"][1_999:2_001]] == ["P01999", "P02000"]
     small = salesforce.query("SELECT Id FROM Contact", headers={"Sforce-Query-Options": "batchSize=200"})
     assert len(small["records"]) == 200
+
+
+def test_simple_salesforce_loads_and_reads_by_bulk_2(salesforce: Salesforce, org: LocalOrg) -> None:
+    packs = salesforce.bulk2.Pack__c
+    ended = packs.insert(
+        records=[{"Name": f"B{n}", "Key__c": f"bulk-{n}", "Hours__c": str(n)} for n in range(50)], wait=0
+    )
+    assert [(job["numberRecordsProcessed"], job["numberRecordsFailed"]) for job in ended] == [(50, 0)]
+    changed = [{"Key__c": f"BULK-{n}", "Hours__c": "-1" if n == 60 else "7"} for n in range(40, 61)]
+    (job,) = packs.upsert(records=changed, external_id_field="Key__c", wait=0)
+    assert (job["numberRecordsProcessed"], job["numberRecordsFailed"]) == (21, 1)
+    assert "FIELD_CUSTOM_VALIDATION_EXCEPTION:Hours cannot be negative.:Hours__c --" in packs.get_failed_records(
+        job["job_id"]
+    )
+    assert packs.get_successful_records(job["job_id"]).count("true") == 10
+    pages = list(packs.query("SELECT Key__c, Hours__c FROM Pack__c WHERE Key__c LIKE 'bulk-%'", max_records=25, wait=0))
+    rows = [row for page in pages for row in csv.DictReader(io.StringIO(page))]
+    assert (len(pages), len(rows), sum(row["Hours__c"] == "7.0" for row in rows)) == (3, 60, 21)
+    gone = [{"Id": each["Id"]} for each in org_rows(org, "bulk-%")]
+    assert packs.delete(records=gone, wait=0)[0]["numberRecordsFailed"] == 0
+    assert org_rows(org, "bulk-%") == []
+
+
+def org_rows(org: LocalOrg, key: str) -> list[dict[str, str]]:
+    """Return the ids of the packs whose key is like this, seen from inside."""
+    sql = 'SELECT "Id" FROM "Pack__c" WHERE "Key__c" LIKE ? AND "IsDeleted" = 0'
+    return [{"Id": each} for (each,) in org.storage.rows(sql, (key,))]
 
 
 def test_simple_salesforce_describes_and_reads_limits(salesforce: Salesforce) -> None:
