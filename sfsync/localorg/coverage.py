@@ -122,8 +122,8 @@ def _routes() -> str:
     lines += [f"* `{path}`" for path in refused]
     lines += [
         "",
-        "So are answers in XML over REST, `DISTANCE` in SOQL and scopes other than `mine` and `everything`. Any other path",
-        "below `/services/` is answered with 404 `NOT_FOUND` and logged as `not modelled`; a wrong verb with 405",
+        "So are answers in XML over REST, `DISTANCE` in SOQL and scopes other than `mine` and `everything`. Any other",
+        "path below `/services/` is answered with 404 `NOT_FOUND` and logged as `not modelled`; a wrong verb with 405",
         "`METHOD_NOT_ALLOWED`.",
         "",
     ]
