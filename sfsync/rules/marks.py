@@ -22,10 +22,11 @@ from sfsync.rules.validity import Lot
 TELLING = 1
 """Counted up when the rules tell the same facts otherwise: marks of an earlier telling are of no use then."""
 
-EVERY = 32
-"""Events between two marks: a change that reaches back a day tells about so many again."""
-SPARSE = 32
-"""Of the marks further back than so many only every so many-th stays."""
+SPACING = ((8, 64), (32, 1024))
+"""(events between two marks, how far back from the end): a change tells again what came after the mark before it, and
+most changes are new; each number is a multiple of the one before."""
+WIDE = 1024
+"""Events between two marks further back than that."""
 
 
 class NeedsMore(Exception):
@@ -87,15 +88,12 @@ def digest(terms: ClientTerms, plans: Plans) -> str:
 
 def next_place(position: int, total: int) -> int:
     """Return the first place after ``position`` at which a story of ``total`` events is marked."""
-    wide = EVERY * SPARSE
-    if total - position > wide:
-        return min((position // wide + 1) * wide, max(position + 1, -(-(total - wide) // EVERY) * EVERY))
-    return (position // EVERY + 1) * EVERY
+    return min(-(-max(position + 1, total - reach) // every) * every for every, reach in (*SPACING, (WIDE, total)))
 
 
 def kept(number: int, total: int) -> bool:
     """Return whether a mark stays when the story has grown to ``total`` events."""
-    return number % (EVERY * SPARSE) == 0 or total - number <= EVERY * SPARSE
+    return number % WIDE == 0 or any(number % every == 0 and total - number <= reach for every, reach in SPACING)
 
 
 # cutting

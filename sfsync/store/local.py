@@ -15,7 +15,7 @@ from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal_column, or_, select, text, union_all
 
 from sfsync.errors import StoreRefused
 from sfsync.records import (
@@ -86,13 +86,22 @@ def read_values(connection: Connection, kind: type[Record], keys: Iterable[str])
     return found
 
 
+_CHANGED = union_all(
+    *(
+        select(literal_column(f"'{kind.__name__}'").label("kind"), table.c.key).where(
+            table.c.changed_version > bindparam("version")
+        )
+        for kind, table in RECORD_TABLES.items()
+    )
+)
+
+
 def changed_since(connection: Connection, version: int) -> dict[str, frozenset[str]]:
     """Return, by record name, the keys whose row changed for the rules after ``version``."""
-    found = {}
-    for kind, table in RECORD_TABLES.items():
-        if keys := connection.scalars(select(table.c.key).where(table.c.changed_version > version)).all():
-            found[kind.__name__] = frozenset(keys)
-    return found
+    found: dict[str, set[str]] = defaultdict(set)
+    for kind, key in connection.execute(_CHANGED, {"version": version}):
+        found[kind].add(key)
+    return {kind: frozenset(keys) for kind, keys in found.items()}
 
 
 def read_postings(connection: Connection, pack: str | None = None) -> tuple[Posting, ...]:
@@ -103,16 +112,18 @@ def read_postings(connection: Connection, pack: str | None = None) -> tuple[Post
     return booked(connection, query)
 
 
-NOT_OF_A_POSTING = frozenset({"client", "seq", "kind", "chained"})
+_POSTING = tuple(f.name for f in dataclass_fields(Posting))
 
 
 def booked(connection: Connection, query: Select[Any]) -> tuple[Posting, ...]:
     """Return the postings that a query for whole rows finds."""
-    rows = connection.execute(query).mappings()
-    return tuple(
-        Posting(**{k: v for k, v in row.items() if k not in NOT_OF_A_POSTING}, kind=PostingKind(row["kind"]))
-        for row in rows
-    )
+    found = connection.execute(query.with_only_columns(*(posting.c[name] for name in _POSTING)))
+    made = []
+    for row in found:
+        values = dict(zip(_POSTING, row, strict=True))
+        values["kind"] = PostingKind(values["kind"])
+        made.append(Posting(**values))
+    return tuple(made)
 
 
 def read_events(connection: Connection, cases: Iterable[str] | None = None) -> dict[str, tuple[CaseEvent, ...]]:

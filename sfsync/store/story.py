@@ -14,13 +14,12 @@ from typing import Any
 from sqlalchemy import Connection, select, text
 
 from sfsync.records import Adjustment, Case, ClientAccount, Estimate, Pack, PackStatus, Posting, TimeEntry
-from sfsync.rules import marks
 from sfsync.rules.evaluate import Ask, Evaluation, Facts, Part
 from sfsync.rules.intake import Event, Rank
 from sfsync.rules.marks import CaseMark, Mark, case_data, case_of, kept, mark_data, mark_of
 from sfsync.store import local
 from sfsync.store.forms import any_of, staged
-from sfsync.store.tables import posting
+from sfsync.store.tables import UNDECIDED, posting
 
 OF_THE_LEDGER = frozenset({"ClientAccount", "Pack", "Adjustment", "Case", "Estimate", "TimeEntry"})
 """Records of which a changed one reaches no further than its case and its packs; a changed week needs all."""
@@ -38,8 +37,7 @@ def read_part(
     """Return what a change of ``touched`` can reach from the last mark that ``ask`` allows; None if there is none."""
     if ask.whole or not touched.keys() <= OF_THE_LEDGER:
         return None
-    mark = _mark(connection, ask, now)
-    first_on = connection.scalar(text("SELECT min(effective_on) FROM posting"))
+    mark, first_on = _mark(connection, ask, now)
     if mark is None or first_on is None:
         return None
     beyond = _beyond(connection, mark.number)
@@ -78,16 +76,22 @@ def read_part(
     )
 
 
-def _mark(connection: Connection, ask: Ask, now: datetime) -> Mark | None:
-    """Return the last mark of this telling that lies before what is asked, and not ahead of the clock."""
+def _mark(connection: Connection, ask: Ask, now: datetime) -> tuple[Mark | None, date | None]:
+    """Return the last mark of this telling that lies before what is asked, and not ahead of the clock.
+
+    With it the earliest effective day of all postings.
+    """
     row = connection.execute(
         text(
-            "SELECT number, at, rank, key, state FROM ledger_mark WHERE telling = :telling AND at <= :now "
+            "SELECT number, at, rank, key, state, (SELECT min(effective_on) FROM posting) AS first_on "
+            "FROM ledger_mark WHERE telling = :telling AND at <= :now "
             "AND (CAST(:before AS timestamptz) IS NULL OR at < :before) ORDER BY number DESC LIMIT 1"
         ),
         {"telling": ask.telling, "now": now, "before": ask.before},
     ).first()
-    return mark_of(row.number, Event(row.at, Rank(row.rank), row.key), row.state) if row else None
+    if row is None:
+        return None, None
+    return mark_of(row.number, Event(row.at, Rank(row.rank), row.key), row.state), row.first_on
 
 
 def _beyond(connection: Connection, number: int) -> set[str]:
@@ -114,27 +118,24 @@ def _shown(connection: Connection, mark: Mark, touched: Mapping[str, frozenset[s
             "AND o.worked_on = t.worked_on AND o.consultant = t.consultant WHERE t.key = ANY(CAST(:entries AS text[])) "
             "UNION SELECT coalesce(\"case\", '') FROM time_entry WHERE created_at >= :at OR created_at IS NULL "
             'UNION SELECT key FROM "case" WHERE closed_at >= :at '
-            "UNION SELECT coalesce(\"case\", '') FROM estimate WHERE decided_at >= :at OR sent_at >= :at "
-            "OR created_at >= :at OR status IN ('Sent', 'Question') OR (decided_at IS NULL AND sent_at IS NULL)"
+            "UNION SELECT coalesce(\"case\", '') FROM estimate WHERE greatest(created_at, sent_at, decided_at) >= :at "
+            f"UNION SELECT coalesce(\"case\", '') FROM estimate WHERE {UNDECIDED}"
         ),
         {"records": [*entries, *estimates], "entries": entries, "estimates": estimates, "at": mark.last.at},
     )
     cases |= set(found)
-    while True:
-        inside = connection.execute(
-            text(
-                'SELECT key, correction_of FROM time_entry WHERE "case" = ANY(CAST(:cases AS text[])) UNION ALL '
-                "SELECT key, correction_of FROM time_entry WHERE \"case\" IS NULL AND '' = ANY(CAST(:cases AS text[]))"
-            ),
-            {"cases": list(cases)},
-        ).all()
-        targets = {row.correction_of for row in inside if row.correction_of}
+    while True:  # what corrects across cases belongs together
         more = connection.scalars(
             text(
-                "SELECT coalesce(\"case\", '') FROM time_entry WHERE key = ANY(CAST(:targets AS text[])) UNION "
-                "SELECT coalesce(\"case\", '') FROM time_entry WHERE correction_of = ANY(CAST(:names AS text[]))"
+                'WITH inside AS (SELECT key, correction_of FROM time_entry WHERE "case" = ANY(CAST(:cases AS text[])) '
+                'UNION ALL SELECT key, correction_of FROM time_entry WHERE "case" IS NULL '
+                "AND '' = ANY(CAST(:cases AS text[]))), "
+                "targets AS (SELECT correction_of AS key FROM inside WHERE correction_of IS NOT NULL) "
+                "SELECT coalesce(t.\"case\", '') FROM time_entry t JOIN targets USING (key) UNION "
+                "SELECT coalesce(t.\"case\", '') FROM time_entry t "
+                "JOIN (SELECT key FROM inside UNION SELECT key FROM targets) n ON t.correction_of = n.key"
             ),
-            {"targets": list(targets), "names": list({row.key for row in inside} | targets)},
+            {"cases": list(cases)},
         )
         news = set(more) - cases
         if not news:
@@ -179,10 +180,13 @@ def _used_by_week(connection: Connection, ask: Ask) -> dict[date, int]:
     """Return the minutes used in each week as it states them; booked after its lock they count elsewhere (WK-5)."""
     rows = connection.execute(
         text(
-            "SELECT CAST(date_trunc('week', effective_on) AS date) AS monday, -sum(minutes) AS used FROM posting "
+            "SELECT monday, -sum(minutes) AS used FROM (SELECT minutes, effective_on, booked_at, "
+            "effective_on + 1 - CAST(extract(isodow FROM effective_on) AS int) AS monday FROM posting "
             "WHERE effective_on >= :since AND (kind = 'consume' OR (kind = 'reversal' AND minutes > 0) "
-            "OR (kind = 'adjustment' AND \"case\" IS NOT NULL)) AND CAST(booked_at AT TIME ZONE :zone AS date) "
-            "<= CAST(date_trunc('week', effective_on) AS date) + 6 + :lock GROUP BY 1"
+            "OR (kind = 'adjustment' AND \"case\" IS NOT NULL))) p "
+            # what was booked soon is within the lock in every zone; of the rest the client's day decides
+            "WHERE booked_at < effective_on + CAST(:lock AS int) - 1 "
+            "OR CAST(booked_at AT TIME ZONE :zone AS date) <= monday + 6 + CAST(:lock AS int) GROUP BY 1"
         ),
         {"since": ask.burn_from, "zone": ask.zone, "lock": ask.lock_after_days},
     )
@@ -266,18 +270,28 @@ def _put_marks(
 
 
 def _thin(connection: Connection, client: str, length: int) -> None:
-    """Of the marks far back leave every so many-th, and of each case what those need."""
-    wide = marks.EVERY * marks.SPARSE
-    scope = {"client": client, "wide": wide, "old": length - wide, "oldest": length - 3 * wide}
-    connection.execute(
-        text("DELETE FROM ledger_mark WHERE client = :client AND number < :old AND number % :wide <> 0"), scope
-    )
+    """Leave the marks that stay in a story of that length, and of each case what those need."""
+    numbers = connection.scalars(text("SELECT number FROM ledger_mark WHERE client = :client"), {"client": client})
+    stay: list[int] = []
+    gone: list[int] = []
+    for number in sorted(numbers):
+        (stay if kept(number, length) else gone).append(number)
+    if not gone:
+        return
+    scope = {
+        "client": client,
+        "gone": gone,
+        "last": gone[-1],
+        "first": max((n for n in stay if n < gone[0]), default=0),
+    }
+    connection.execute(text("DELETE FROM ledger_mark WHERE client = :client AND number = ANY(:gone)"), scope)
+    # What a case showed at a mark that went is needed only if it showed the same at the next one that stays.
     connection.execute(
         text(
-            "DELETE FROM ledger_case c USING ledger_case d WHERE c.client = :client AND d.client = :client "
-            "AND c.mark < :old AND c.mark > :oldest AND c.mark % :wide <> 0 "
-            'AND d."case" = c."case" AND d.mark > c.mark '
-            "AND d.mark <= ((c.mark + :wide - 1) / :wide) * :wide"
+            "DELETE FROM ledger_case c WHERE c.client = :client AND c.mark > :first AND c.mark <= :last "
+            'AND (SELECT min(d.mark) FROM ledger_case d WHERE d.client = :client AND d."case" = c."case" '
+            "AND d.mark > c.mark) "
+            "<= (SELECT min(m.number) FROM ledger_mark m WHERE m.client = :client AND m.number >= c.mark)"
         ),
         scope,
     )

@@ -30,6 +30,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -166,6 +167,15 @@ HOUSE = frozenset({"client", "org", "org_lease", "tick"})
 
 RECORD_TABLES: dict[type[Record], Table] = {record: _record_table(record) for record in RECORDS.values()}
 """*local*: once per client."""
+
+UNDECIDED = "status IN ('Sent', 'Question') OR (decided_at IS NULL AND sent_at IS NULL)"
+_estimate = RECORD_TABLES[Estimate].c
+Index(
+    "ix_estimate_moved",
+    _estimate.client,
+    func.greatest(_estimate.created_at, _estimate.sent_at, _estimate.decided_at),
+)
+Index("ix_estimate_undecided", _estimate.client, postgresql_where=text(UNDECIDED))
 
 for _record, _names in (
     (TimeEntry, ("case", "created_at", "worked_on", "correction_of")),

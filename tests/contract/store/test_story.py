@@ -96,8 +96,8 @@ def replace_client(terms: ClientTerms, client: str) -> ClientTerms:
 def test_what_is_said_of_a_part_is_what_is_said_of_everything(
     store: Store, mappings: Mappings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(marks, "EVERY", 3)
-    monkeypatch.setattr(marks, "SPARSE", 3)
+    monkeypatch.setattr(marks, "SPACING", ((2, 6), (4, 12)))
+    monkeypatch.setattr(marks, "WIDE", 16)
     counts = [live(store, mappings, f"c{seed}", seed) for seed in SEEDS]
     parts, wholes = sum(p for p, _ in counts), sum(w for _, w in counts)
     print(f"\nseeds {SEEDS}: {parts} evaluations of a part, {wholes} of everything")  # noqa: T201
@@ -107,7 +107,7 @@ def test_what_is_said_of_a_part_is_what_is_said_of_everything(
 def test_marks_of_one_client_are_not_seen_by_another(
     store: Store, mappings: Mappings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(marks, "EVERY", 2)
+    monkeypatch.setattr(marks, "SPACING", ((2, 64),))
     live(store, mappings, "acme", 0)
     store.add_org("zeta", "zeta")
     with store._database.reading("zeta") as connection:
@@ -120,7 +120,7 @@ def test_marks_of_one_client_are_not_seen_by_another(
 def test_a_changed_contract_is_told_from_the_first_day(
     store: Store, mappings: Mappings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(marks, "EVERY", 2)
+    monkeypatch.setattr(marks, "SPACING", ((2, 64),))
     live(store, mappings, "acme", 0)
     one = history(0, seeded("story 0"), edits=True)
     now, arrived = one.arrivals[-1]

@@ -192,8 +192,9 @@ def test_a_changed_posting_breaks_the_chain_where_it_was_changed() -> None:
 def test_a_story_taken_up_at_a_mark_is_the_story_told_from_its_first_day(
     batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(marks, "EVERY", 1 + batch % 4)
-    monkeypatch.setattr(marks, "SPARSE", 3)
+    every = 1 + batch % 4
+    monkeypatch.setattr(marks, "SPACING", ((every, 2 * every), (2 * every, 6 * every)))
+    monkeypatch.setattr(marks, "WIDE", 8 * every)
     taken_up = whole = 0
     for seed in range(batch * 40, (batch + 1) * 40):
         rng = seeded(f"marks {seed}")

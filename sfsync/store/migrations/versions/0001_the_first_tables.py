@@ -268,6 +268,19 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_estimate_client_case"), "estimate", ["client", "case"], unique=False)
     op.create_index(op.f("ix_estimate_client_changed_version"), "estimate", ["client", "changed_version"], unique=False)
+    op.create_index(
+        "ix_estimate_moved",
+        "estimate",
+        ["client", sa.literal_column("greatest(created_at, sent_at, decided_at)")],
+        unique=False,
+    )
+    op.create_index(
+        "ix_estimate_undecided",
+        "estimate",
+        ["client"],
+        unique=False,
+        postgresql_where=sa.text("status IN ('Sent', 'Question') OR (decided_at IS NULL AND sent_at IS NULL)"),
+    )
     op.create_table(
         "finding",
         sa.Column("client", sa.Text(), nullable=False),
