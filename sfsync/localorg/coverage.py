@@ -83,6 +83,7 @@ Software that others wrote, unchanged, over HTTPS (a hosts file or its like poin
 * django-salesforce 6.0: models, filters over parents, aggregates, bulk create, raw statements, introspection.
 * salesforce-bulk 2.2: every operation in CSV, JSON and XML, primary key chunking.
 * aiosalesforce 0.6: client credentials and SOAP login, records, Bulk 2.0.
+* zeep 4.3, reading strictly by Salesforce's partner WSDL of v38.0, v51.0 and v58.0: every operation that is modelled.
 
 Search (SOSL), page layouts, recent items, setting passwords and anonymous Apex are what these clients also offer and
 get refused here.

@@ -12,11 +12,12 @@ from urllib.parse import quote
 
 from sfsync.localorg import ids, soql
 from sfsync.localorg.errors import ApiError, OAuthError
-from sfsync.localorg.face import Response
+from sfsync.localorg.face import DEPRECATED
 from sfsync.localorg.org import LocalOrg
+from sfsync.localorg.partner_describe import DESCRIBES, nil, rest_answer, visible_object
 from sfsync.localorg.query import _keep, view_of
 from sfsync.localorg.records import Options, SaveResult
-from sfsync.localorg.schema import Field, SObject
+from sfsync.localorg.schema import Field
 from sfsync.localorg.xmltree import Element, leaf, node
 
 if TYPE_CHECKING:
@@ -64,11 +65,11 @@ def _logged_in(call: SoapCall, org: LocalOrg, user_id: str) -> str:
         leaf("serverUrl", f"{root}/{call.family}/{tail}"),
         leaf("sessionId", session),
         leaf("userId", user_id),
-        node("userInfo", _user_info(org, user_id)),
+        node("userInfo", _user_info(org, user_id, call.version)),
     )
 
 
-def _user_info(org: LocalOrg, user_id: str) -> str:
+def _user_info(org: LocalOrg, user_id: str, version: str) -> str:
     actor = org.actor(user_id)
     user = actor.attributes
     facts: tuple[tuple[str, object], ...] = (
@@ -97,16 +98,17 @@ def _user_info(org: LocalOrg, user_id: str) -> str:
         ("userType", "Standard"),
         ("userUiSkin", "Theme3"),
     )
-    nil = ("userDefaultCurrencyIsoCode", "roleId")
-    return "".join(_nil(name) if value is None and name in nil else leaf(name, value) for name, value in facts)
-
-
-def _nil(name: str) -> str:
-    return f'<{name} xsi:nil="true"/>'
+    empty = ("userDefaultCurrencyIsoCode", "roleId")
+    hidden = ("chatterExternal",) if float(version) <= DEPRECATED else ()  # its WSDL does not have it yet
+    return "".join(
+        nil(name) if value is None and name in empty else leaf(name, value)
+        for name, value in facts
+        if name not in hidden
+    )
 
 
 def _user(call: SoapCall) -> str:
-    return node("result", _user_info(call.org, call.actor.user_id))
+    return node("result", _user_info(call.org, call.actor.user_id, call.version))
 
 
 def _logout(call: SoapCall) -> str:
@@ -137,7 +139,7 @@ def record_xml(call: SoapCall, record: Mapping[str, Any], tag: str = "records") 
     if call.typed:
         inner.append(leaf("sf:type", kind))
         # The partner API always gives the Id a place of its own, and repeats it where it was selected.
-        inner.append(leaf("sf:Id", record["Id"]) if record.get("Id") else _nil("sf:Id"))
+        inner.append(leaf("sf:Id", record["Id"]) if record.get("Id") else nil("sf:Id"))
     for name, value in record.items():
         if name != "attributes":
             inner.append(_member(call, f"sf:{name}", value, None if sobject is None else sobject.field(name)))
@@ -146,10 +148,10 @@ def record_xml(call: SoapCall, record: Mapping[str, Any], tag: str = "records") 
 
 def _member(call: SoapCall, tag: str, value: Any, field: Field | None) -> str:
     if value is None:
-        return _nil(tag)
+        return nil(tag)
     if isinstance(value, Mapping) and "records" in value:
         rows = "".join(record_xml(call, each) for each in value["records"])
-        locator = _nil("queryLocator") if value.get("done", True) else leaf("queryLocator", _locator_of(value))
+        locator = nil("queryLocator") if value.get("done", True) else leaf("queryLocator", _locator_of(value))
         return (
             f'<{tag} xsi:type="QueryResult">{leaf("done", bool(value.get("done", True)))}{locator}{rows}'
             f"{leaf('size', value.get('totalSize', len(value['records'])))}</{tag}>"
@@ -193,7 +195,7 @@ def _page(call: SoapCall, result: soql.Result, start: int, size: int, locator: s
     return node(
         "result",
         leaf("done", done),
-        _nil("queryLocator") if done else leaf("queryLocator", f"{locator}-{start + size}"),
+        nil("queryLocator") if done else leaf("queryLocator", f"{locator}-{start + size}"),
         *(record_xml(call, row) for row in rows),
         leaf("size", result.total_size),
     )
@@ -282,16 +284,8 @@ def _in_runs(given: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, list[Any]]
         yield str(last), run
 
 
-def _visible(call: SoapCall, kind: str) -> SObject:
-    sobject = call.actor.schema.get(kind)
-    if sobject is None:
-        message = f"sObject type '{kind}' is not supported." if kind else "Must send a concrete entity type."
-        raise ApiError(400, "INVALID_TYPE", message)
-    return sobject
-
-
-def _saved(tag: str, result: SaveResult, *, upsert: bool = False) -> str:
-    errors = "".join(
+def _errors(result: SaveResult) -> str:
+    return "".join(
         node(
             "errors",
             *(leaf("fields", f) for f in error.fields or []),
@@ -300,24 +294,27 @@ def _saved(tag: str, result: SaveResult, *, upsert: bool = False) -> str:
         )
         for error in result.errors
     )
+
+
+def _saved(tag: str, result: SaveResult, *, upsert: bool = False) -> str:
     made = leaf("created", result.created and result.success) if upsert else ""
-    shown = leaf("id", result.id) if result.id and (result.success or not upsert) else _nil("id")
+    shown = leaf("id", result.id) if result.id and (result.success or not upsert) else nil("id")
     if not result.success:
-        shown = _nil("id")
-    return node(tag, made, errors, shown, leaf("success", result.success))
+        shown = nil("id")
+    return node(tag, made, _errors(result), shown, leaf("success", result.success))
 
 
 def _create(call: SoapCall) -> str:
     options, made = _options(call), []
     for kind, values in _in_runs(_given(call)):
-        made += call.org.records.insert(call.actor, _visible(call, kind).name, values, options)
+        made += call.org.records.insert(call.actor, visible_object(call, kind).name, values, options)
     return "".join(_saved("result", each) for each in made)
 
 
 def _update(call: SoapCall) -> str:
     options, made = _options(call), []
     for kind, values in _in_runs(_given(call)):
-        sobject = _visible(call, kind)
+        sobject = visible_object(call, kind)
         pairs = [(str(v.get("Id") or ""), {k: x for k, x in v.items() if k != "Id"}) for v in values]
         made += call.org.records.update(call.actor, sobject.name, [(ids.to_long(i) or i, v) for i, v in pairs], options)
     return "".join(_saved("result", each) for each in made)
@@ -327,7 +324,7 @@ def _upsert(call: SoapCall) -> str:
     options, made = _options(call), []
     external = call.operation.value("externalIDFieldName") or call.operation.value("externalIdFieldName") or "Id"
     for kind, values in _in_runs(_given(call)):
-        made += call.org.records.upsert(call.actor, _visible(call, kind).name, external, values, options)
+        made += call.org.records.upsert(call.actor, visible_object(call, kind).name, external, values, options)
     return "".join(_saved("result", each, upsert=True) for each in made)
 
 
@@ -364,8 +361,35 @@ def _undelete(call: SoapCall) -> str:
     return "".join(_saved("result", each) for each in results)
 
 
+def _empty_bin(call: SoapCall) -> str:
+    results = call.org.removal.empty_bin(call.actor, [record_id for _, record_id in _ids(call)])
+    return "".join(_saved("result", each) for each in results)
+
+
+def _merge(call: SoapCall) -> str:
+    """Merge the records of each request into its master, whose given values are kept."""
+    answers = []
+    for request in call.operation.all("request"):
+        master = request.find("masterRecord")
+        if master is None:
+            raise ApiError(400, "MISSING_ARGUMENT", "masterRecord: a record is required")
+        kind, values = _record(call, master)
+        name = visible_object(call, kind).name
+        winner, losers = _long(values.pop("Id", "")), [_long(i) for i in request.values("recordToMergeIds")]
+        merged = call.org.removal.merge(call.actor, name, winner, losers, values)
+        gone = [leaf("mergedRecordIds", i) for i in losers] if merged.success else []
+        related = [leaf("updatedRelatedIds", i) for i in merged.related]
+        shown = leaf("id", winner) if merged.success else nil("id")
+        answers.append(node("result", _errors(merged), shown, *gone, leaf("success", merged.success), *related))
+    return "".join(answers)
+
+
+def _long(given: Any) -> str:
+    return ids.to_long(str(given)) or str(given)
+
+
 def _retrieve(call: SoapCall) -> str:
-    sobject = _visible(call, call.operation.value("sObjectType"))
+    sobject = visible_object(call, call.operation.value("sObjectType"))
     names = [n.strip() for n in call.operation.value("fieldList").split(",") if n.strip()]
     wanted = [record_id for _, record_id in _ids(call)]
     listed = ",".join(f"'{i}'" for i in dict.fromkeys(wanted) if ids.to_long(i))
@@ -379,66 +403,14 @@ def _retrieve(call: SoapCall) -> str:
     return "".join(record_xml(call, found[i], "result") if i in found else '<result xsi:nil="true"/>' for i in wanted)
 
 
-# Describe, and what changed
-
-
-def _rest(call: SoapCall, path: str) -> Any:
-    inner = call.inner()
-    answer: Response = call.http.world.subrequest(inner, "GET", f"{inner.base}{path}", b"", {})
-    body = answer.json()
-    if answer.status >= 400:
-        first = body[0]
-        raise ApiError(answer.status, first["errorCode"], first["message"])
-    return body
-
-
-def _plain(name: str, value: Any) -> str:
-    """Return a describe member as XML: lists repeat the element, null is left out unless clients look for it."""
-    if value is None:
-        return _nil(name) if name in _NILLABLE else ""
-    if isinstance(value, list):
-        return "".join(_plain(name, each) for each in value)
-    if isinstance(value, Mapping):
-        return node(name, *(_plain(key, value[key]) for key in sorted(value) if key != "urls"))
-    return leaf(name, value)
-
-
-_NILLABLE = frozenset({"keyPrefix", "urlDetail", "urlEdit", "urlNew"})
-
-
-def _described(call: SoapCall, name: str) -> str:
-    _visible(call, name)
-    facts = _rest(call, f"/sobjects/{quote(name)}/describe")
-    root = call.http.world.instance_url(call.org, call.http.request)
-    urls = facts["urls"]
-    for key, template in (("urlDetail", "uiDetailTemplate"), ("urlEdit", "uiEditTemplate"), ("urlNew", "uiNewRecord")):
-        facts[key] = root + urls[template] if urls.get(template) else None
-    return node("result", *(_plain(key, facts[key]) for key in sorted(facts) if key != "urls"))
-
-
-def _describe(call: SoapCall) -> str:
-    return _described(call, call.operation.value("sObjectType"))
-
-
-def _describe_many(call: SoapCall) -> str:
-    return "".join(_described(call, name) for name in call.operation.values("sObjectType"))
-
-
-def _describe_global(call: SoapCall) -> str:
-    facts = _rest(call, "/sobjects")
-    return node(
-        "result",
-        leaf("encoding", facts["encoding"]),
-        leaf("maxBatchSize", facts["maxBatchSize"]),
-        *(node("sobjects", *(_plain(k, each[k]) for k in sorted(each) if k != "urls")) for each in facts["sobjects"]),
-    )
+# What changed
 
 
 def _window(call: SoapCall, what: str) -> Any:
     name = call.operation.value("sObjectType")
-    _visible(call, name)
+    visible_object(call, name)
     start, end = (quote(_zoned(call.operation.value(tag))) for tag in ("startDate", "endDate"))
-    return _rest(call, f"/sobjects/{quote(name)}/{what}?start={start}&end={end}")
+    return rest_answer(call, f"/sobjects/{quote(name)}/{what}?start={start}&end={end}")
 
 
 def _zoned(text: str) -> str:
@@ -485,11 +457,11 @@ PARTNER: dict[str, Operation] = {
     "upsert": _upsert,
     "delete": _delete,
     "undelete": _undelete,
+    "emptyRecycleBin": _empty_bin,
+    "merge": _merge,
     "retrieve": _retrieve,
-    "describeSObject": _describe,
-    "describeSObjects": _describe_many,
-    "describeGlobal": _describe_global,
     "getUpdated": _updated,
     "getDeleted": _deleted,
+    **DESCRIBES,
 }
 """Operation to what carries it out; all others are refused as not modelled."""

@@ -5,12 +5,13 @@ It may not know HTTP. It keeps one law: what a delete took along comes back with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sfsync.localorg.access import Actor
 from sfsync.localorg.errors import ApiError, malformed_id
-from sfsync.localorg.records import SaveResult, rolled_back
+from sfsync.localorg.records import Options, SaveResult, rolled_back
 from sfsync.localorg.schema import OnDelete, SObject
 from sfsync.localorg.storage import quoted
 
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from sfsync.localorg.org import LocalOrg
 
 MOST_LOSERS = 2
+
+
+@dataclass
+class Merged(SaveResult):
+    """What a merge did; ``related`` are the ids of the children that moved."""
+
+    related: list[str] = field(default_factory=list)
 
 
 class _Refused(Exception):
@@ -182,48 +190,76 @@ class Removal:
                 storage.db.execute('DELETE FROM "_bin" WHERE root = ?', (record_id,))
         return results
 
-    def merge(self, actor: Actor, object_name: str, master: str, losers: Sequence[str]) -> SaveResult:
-        """Merge up to two records into ``master``: children move to it, the losers point to it and are deleted."""
-        sobject = self.org.schema[object_name]
-        result = SaveResult(id=master)
-        if not (sobject.mergeable or object_name == "Case") or len(losers) > MOST_LOSERS:
-            result.errors.append(
-                ApiError(400, "INVALID_OPERATION", f"cannot merge {len(losers)} records of {object_name}", [])
-            )
-            return result
-        storage, now = self.org.storage, self.org.now_seconds()
-        with storage.unit():
-            for loser in losers:
-                image = storage.image(object_name, loser)
-                if image is None or image["IsDeleted"] or storage.image(object_name, master) is None:
-                    result.errors.append(ApiError(404, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", []))
-                    return result
-                for child in self.org.schema.children(object_name):
-                    below = self.org.schema[child.child]
-                    if child.field == "MasterRecordId" or not below.fields[child.field].stored:
-                        continue
-                    rows = storage.rows(
-                        f'SELECT "Id" FROM {quoted(below.name)} WHERE {quoted(child.field)} = ? AND "IsDeleted" = 0',
-                        (loser,),
-                    )
-                    names = [child.field, "SystemModstamp"] if "SystemModstamp" in below.fields else [child.field]
-                    storage.update(below.name, names, [(*[master, now][: len(names)], i) for (i,) in rows])
-                storage.update(object_name, ["MasterRecordId"], [(master, loser)])
-                self._remove(actor, sobject, [loser], loser, hard=False)
-            storage.update(
-                object_name,
-                ["LastModifiedDate", "LastModifiedById", "SystemModstamp"],
-                [(now, actor.user_id, now, master)],
-            )
+    def merge(
+        self,
+        actor: Actor,
+        object_name: str,
+        master: str,
+        losers: Sequence[str],
+        values: Mapping[str, Any] | None = None,
+    ) -> Merged:
+        """Merge up to two records into ``master``: children move to it, the losers point to it and are deleted.
+
+        ``values`` are then set on the master. All of it is done, or nothing.
+        """
+        result = Merged(id=master)
+        try:
+            with self.org.storage.unit():
+                self._merge(actor, self.org.schema[object_name], master, losers, result)
+                if values:
+                    (saved,) = self.org.records.update(actor, object_name, [(master, values)], Options(assign=False))
+                    if saved.errors:
+                        raise _Refused(saved.errors[0])
+        except _Refused as refused:
+            result.errors.append(refused.error)
+            result.related.clear()
         return result
+
+    def _merge(self, actor: Actor, sobject: SObject, master: str, losers: Sequence[str], result: Merged) -> None:
+        storage, now = self.org.storage, self.org.now_seconds()
+        name = sobject.name
+        if not (sobject.mergeable or name == "Case") or not 0 < len(losers) <= MOST_LOSERS or master in losers:
+            raise _Refused(ApiError(400, "INVALID_OPERATION", f"cannot merge {len(losers)} records of {name}", []))
+        if not (actor.may(name).edit and actor.may(name).delete):
+            message = f"insufficient access rights on object id: {master}"
+            raise _Refused(ApiError(403, "INSUFFICIENT_ACCESS_OR_READONLY", message))
+        for record_id in (master, *losers):
+            image = storage.image(name, record_id)
+            if image is None or image["IsDeleted"]:
+                raise _Refused(ApiError(404, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", []))
+            if storage.locked(record_id):
+                raise _Refused(storage.lock_error(record_id))
+        for loser in losers:
+            for child in self.org.schema.children(name):
+                below = self.org.schema[child.child]
+                own = child.field == "MasterRecordId" or below.name == sobject.history_object
+                if own or not below.fields[child.field].stored:
+                    continue  # a loser keeps its own history
+                rows = storage.rows(
+                    f'SELECT "Id" FROM {quoted(below.name)} WHERE {quoted(child.field)} = ? AND "IsDeleted" = 0',
+                    (loser,),
+                )
+                names = [child.field, "SystemModstamp"] if "SystemModstamp" in below.fields else [child.field]
+                storage.update(below.name, names, [(*[master, now][: len(names)], i) for (i,) in rows])
+                result.related.extend(i for (i,) in rows)
+            storage.update(name, ["MasterRecordId"], [(master, loser)])
+            self._remove(actor, sobject, [loser], loser, hard=False)
+        storage.update(
+            name, ["LastModifiedDate", "LastModifiedById", "SystemModstamp"], [(now, actor.user_id, now, master)]
+        )
 
     def empty_bin(self, actor: Actor, wanted: Sequence[str]) -> list[SaveResult]:
         """Remove records that are in the recycle bin for good."""
-        pairs = []
+        results = []
         for record_id in wanted:
             sobject = self.org.schema.by_prefix(record_id[:3])
-            pairs.append((sobject.name if sobject else "", record_id))
-        return self.delete(actor, pairs, hard=True)
+            image = None if sobject is None else self.org.storage.image(sobject.name, record_id)
+            if sobject is None or image is None or not image["IsDeleted"]:
+                refusal = ApiError(400, "INVALID_CROSS_REFERENCE_KEY", "Entity is not in the recycle bin", [])
+                results.append(SaveResult(id=record_id, errors=[refusal]))
+                continue
+            results += self.delete(actor, [(sobject.name, record_id)], hard=True)
+        return results
 
 
 _ACCESS = frozenset({"PermissionSetAssignment", "ObjectPermissions", "FieldPermissions", "PermissionSet", "User"})

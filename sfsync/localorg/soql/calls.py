@@ -12,7 +12,7 @@ from sfsync.localorg.errors import ApiError
 from sfsync.localorg.schema import COMPOUND_TYPES, Field
 from sfsync.localorg.soql import functions
 from sfsync.localorg.soql.conditions import Parameters
-from sfsync.localorg.soql.scope import Scope
+from sfsync.localorg.soql.scope import Found, Scope
 from sfsync.localorg.soql.text import malformed, refused
 from sfsync.localorg.soql.tree import Call, Operand, Path
 
@@ -73,12 +73,24 @@ class Calls:
                 raise refused("INVALID_FIELD", self.text, call.at, message)
             return made
         if name == "TOLABEL" and isinstance(inner, Path):
-            found = self.scope.find(inner)
+            found = self.shown(call, inner)
             return functions.label_sql(found.sql, found.field, self.parameters) + " COLLATE NOCASE", "string"
         if name == "CONVERTCURRENCY" and isinstance(inner, Path):
-            found = self.scope.find(inner)
+            found = self.shown(call, inner)
             return found.sql, found.field.type
         raise self.foreign(call)
+
+    def shown(self, call: Call, inner: Path) -> Found:
+        """Return the field that toLabel, FORMAT or convertCurrency is about; INVALID_FIELD when it is of no use."""
+        found, name = self.scope.find(inner), call.name.upper()
+        kind = found.field.type
+        if name == "CONVERTCURRENCY" and kind != "currency":
+            message = f"convertCurrency can only be used on currency fields: {found.name}"
+            raise refused("INVALID_FIELD", self.text, call.at, message)
+        if kind in (*COMPOUND_TYPES, "base64") or (name == "TOLABEL" and not found.field.is_text):
+            message = f"{call.name} can not be used on {found.name}, which is a {kind} field"
+            raise refused("INVALID_FIELD", self.text, call.at, message)
+        return found
 
     def _date_operand(self, inner: Operand) -> tuple[str, str]:
         if isinstance(inner, Path):

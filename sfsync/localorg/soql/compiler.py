@@ -375,16 +375,13 @@ class _Select:
         if isinstance(inner, Call):
             found, leaf = self._select_call(inner)
         else:
-            found = self.scope.find(inner)
+            found = self.calls.shown(call, inner)
             leaf = self._leaf(found, inner.at)
         if name == "TOLABEL":
             sql = functions.label_sql(found.sql, found.field, self.compiler.parameters)
             return found, Leaf("string", self._column(sql), found.name)
         if name == "FORMAT":
             return found, Leaf("string", leaf.index, found.name, functions.shown(found.field.type))
-        if found.field.type != "currency":
-            message = f"convertCurrency can only be used on currency fields: {found.name}"
-            raise refused("INVALID_FIELD", self.text, call.at, message)
         return found, leaf
 
     def _leaf(self, found: Found, at: int) -> Leaf:

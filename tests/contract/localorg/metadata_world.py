@@ -106,7 +106,14 @@ class Asking:
         return answer.json()
 
     def soap(
-        self, family: str, operation: str, inner: str = "", *, headers: str = "", token: str | None = None
+        self,
+        family: str,
+        operation: str,
+        inner: str = "",
+        *,
+        headers: str = "",
+        token: str | None = None,
+        version: str = "61.0",
     ) -> Response:
         """Return the answer to one SOAP operation, its session in the header of the envelope."""
         namespace = {"m": NAMESPACE, "u": "urn:partner.soap.sforce.com", "c": "urn:enterprise.soap.sforce.com"}[family]
@@ -117,7 +124,7 @@ class Asking:
             f"<soapenv:Header>{session}{headers}</soapenv:Header>"
             f"<soapenv:Body><{operation}>{inner}</{operation}></soapenv:Body></soapenv:Envelope>"
         )
-        url = f"https://acme.my.salesforce.com/services/Soap/{family}/61.0"
+        url = f"https://acme.my.salesforce.com/services/Soap/{family}/{version}"
         return self.world.handle(
             Request.of("POST", url, {"Content-Type": "text/xml", "SOAPAction": '""'}, body.encode())
         )

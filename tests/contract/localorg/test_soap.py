@@ -329,7 +329,66 @@ def test_deleted_rows_exist_for_query_all_alone() -> None:
     assert asking.result("u", "queryAll", text)[0].value("size") == "1"
 
 
+# Merge, and the recycle bin
+
+
+def merge_request(master: str, *losers: str, **values: Any) -> str:
+    inner = "".join(f"<{name}>{value}</{name}>" for name, value in values.items())
+    gone = "".join(f"<recordToMergeIds>{each}</recordToMergeIds>" for each in losers)
+    record = f"<masterRecord><type>Account</type><Id>{master}</Id>{inner}</masterRecord>"
+    return f"<request>{record}{gone}</request>"
+
+
+def test_a_merge_keeps_the_masters_values_and_names_what_moved() -> None:
+    asking = client()
+    master, loser = asking.org.insert("Account", [{"Name": "A"}, {"Name": "B"}])
+    (contact,) = asking.org.insert("Contact", {"LastName": "Li", "AccountId": loser})
+    (found,) = asking.result("u", "merge", merge_request(master, loser, Phone="7"))
+    assert [child.name for child in found.children] == ["id", "mergedRecordIds", "success", "updatedRelatedIds"]
+    assert (found.value("mergedRecordIds"), found.value("updatedRelatedIds")) == (loser, contact)
+    kept = asking.org.get("Account", master) or {}
+    gone = asking.org.get("Account", loser) or {}
+    assert (kept["Phone"], kept["Name"], gone["IsDeleted"], gone["MasterRecordId"]) == ("7", "A", 1, master)
+
+
+@pytest.mark.parametrize("wrong", ["a loser that is gone", "a value that is refused", "the master itself"])
+def test_a_merge_that_cannot_be_done_whole_is_not_done_at_all(wrong: str) -> None:
+    asking = client()
+    master, loser, gone = asking.org.insert("Account", [{"Name": n} for n in "ABC"])
+    asking.org.delete("Account", gone)
+    losers = [loser, {"a loser that is gone": gone, "the master itself": master}.get(wrong, "")]
+    values = {"NumberOfEmployees": "many"} if wrong == "a value that is refused" else {}
+    (found,) = asking.result("u", "merge", merge_request(master, *filter(None, losers), **values))
+    assert (found.value("success"), found.find("errors") is not None) == ("false", True)
+    assert [(asking.org.get("Account", i) or {})["IsDeleted"] for i in (master, loser)] == [0, 0]
+
+
+def test_the_recycle_bin_is_emptied_of_what_is_in_it_and_of_nothing_else() -> None:
+    asking = client()
+    alive, gone = asking.org.insert("Account", [{"Name": "A"}, {"Name": "B"}])
+    asking.org.delete("Account", gone)
+    answers = asking.result("u", "emptyRecycleBin", f"<ids>{gone}</ids><ids>{alive}</ids>")
+    assert [answer.value("success") for answer in answers] == ["true", "false"]
+    assert (asking.org.get("Account", gone), asking.org.count("Account")) == (None, 1)
+
+
 # Describe and replication
+
+
+@pytest.mark.parametrize("version", ["38.0", "58.0"])
+def test_a_describe_can_be_read_strictly_by_the_wsdl_of_its_version(version: str) -> None:
+    asking = client()
+    found = result_of(asking.soap("u", "describeSObject", "<sObjectType>Account</sObjectType>", version=version))
+    names = list(dict.fromkeys(child.name for child in found.children))
+    assert names == sorted(names)
+    assert {"urls", "listviewable", "extendedBy"}.isdisjoint(names)
+    later = {"associateEntityType", "implementedBy", "isInterface"}
+    assert later <= set(names) if version == "58.0" else later.isdisjoint(names)
+    assert "idEnabled" in names
+    field = next(found.all("fields"))
+    assert ("aiPredictionField" in [child.name for child in field.children]) == (version == "58.0")
+    kind = next(found.all("recordTypeInfos"))
+    assert ("active" in [child.name for child in kind.children]) == (version == "58.0")
 
 
 def test_describe_says_the_same_as_rest() -> None:

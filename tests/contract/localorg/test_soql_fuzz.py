@@ -193,6 +193,9 @@ def test_no_statement_makes_the_org_fail() -> None:
     account = world.add("Account", Name="Acme", OwnerId=owner, BillingCity="x")
     world.add("Case", Subject="x", AccountId=account, OwnerId=owner, CreatedDate=int(NOW.timestamp()) - DAY)
     world.add("Pack__c", Name="P1", Hours__c=1.0, Tags__c="Red", Account__c=account, Starts__c="2026-11-21")
+    edna = world.add("Contact", LastName="Frank", Name="Edna Frank", AccountId=account, OwnerId=owner)
+    world.add("Task", Subject="call", WhatId=account, WhoId=edna, OwnerId=owner, ActivityDate="2026-11-21")
+    world.add("ContentVersion", Title="t", VersionData=b"\xff\x00", OwnerId=owner)
     codes: Counter[str] = Counter()
     for number in range(FIRST, FIRST + COUNT):
         author = Author(seeded(number), world.schema)
