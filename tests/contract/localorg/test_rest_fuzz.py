@@ -1,8 +1,12 @@
-"""Bodies that no sane client sends get an answer in Salesforce's shape, never an accident of ours."""
+"""Bodies that no sane client sends get an answer in Salesforce's shape, never an accident of ours.
+
+``SFSYNC_FUZZ_FROM`` moves the seed, which stands in a failure's message.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 from typing import Any
 
@@ -11,7 +15,7 @@ import pytest
 from sfsync.clock import seeded
 from tests.contract.localorg.core_world import Client
 
-SEED = 20261121
+SEED = 20261121 + int(os.environ.get("SFSYNC_FUZZ_FROM", "0"))
 ODD: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1.5, 1e308, 10**30, "", " ", "x", "é" * 300, "2026-02-30", "2026-11-21T20:00:00"),
     *("001", "001AA0000000001", "001AA000000000ZZZZ", "@{a.id}", "@{nope[9].x}", '\'; DROP TABLE "Case"; --'),

@@ -1,6 +1,7 @@
 """Every route of the table with bodies, types and headers that belong elsewhere: never an accident of ours.
 
-``SFSYNC_FUZZ`` sets how many requests are made (2,000 unless set); the seed stands in a failure's message.
+``SFSYNC_FUZZ`` sets how many requests are made (2,000 unless set), ``SFSYNC_FUZZ_FROM`` moves the seed, which stands
+in a failure's message.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from sfsync.localorg.face import Request
 from sfsync.localorg.world import gathered_routes
 from tests.contract.localorg.core_world import Client
 
-SEED = 20261122
+SEED = 20261122 + int(os.environ.get("SFSYNC_FUZZ_FROM", "0"))
 COUNT = int(os.environ.get("SFSYNC_FUZZ", "2000"))
 BODIES = (
     *(b"", b"null", b"[]", b"{}", b'""', b"0", b"true", b"\xff\xfe", b"\x00", b"{" * 5_000, b"[" * 100_000),
