@@ -320,12 +320,13 @@ class Runtime:
                 log.info("run ended", run=run, org=org, result=result, ms=took, **more)
 
             def stage(what: str) -> None:
-                hold.renew()
-                self.store.stage(name, run, what)
+                seconds = self.settings.store.lease_seconds
+                hold.renew(lambda lease: self.store.stage(name, run, what, lease, seconds))
                 step(what)
 
             try:
-                self.store.pin(name, org, session.organization_id)
+                if row.organization_id != session.organization_id:  # a pin never changes
+                    self.store.pin(name, org, session.organization_id)
                 if row.last_success_at is None:
                     self.store.link_all(name, org, mappings)
                 report = sync_org(

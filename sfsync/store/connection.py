@@ -6,16 +6,18 @@ to be wrong), stop (we have a bug), or the lease is lost; and a COMMIT whose ans
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from sfsync.clock import token
+from sfsync.clock import SystemClock, token
 from sfsync.errors import SettingsError, SfsyncError, StoreError, StoreRefused, StoreUnavailable
 from sfsync.store.protection import SETTING
 
@@ -24,6 +26,10 @@ SERVICE_ROLE = "sfsync_service"
 TRY_AGAIN = ("08", "40", "53", "55P03", "57")
 """Classes and codes of SQLSTATE after which the same transaction may succeed: connection, serialisation and deadlock,
 resources, lock timeout, cancelled or shut down."""
+
+RESTED_SECONDS = 10.0
+"""A connection that was not used for longer is asked whether it still lives before it is used. Before that it is enough
+that its server has said nothing: one that goes away says so, and a run need not ask before each of its transactions."""
 
 # Set inside the transaction and gone with it, in one round trip: a pooled connection carries nobody's client (B7).
 _BEGIN = text(
@@ -47,10 +53,12 @@ class Database:
         if parsed.get_backend_name() not in ("postgresql", "postgres"):
             raise SettingsError(f"store.url names {parsed.get_backend_name()}; the store is PostgreSQL")
         self.role = role
-        pool = {"poolclass": NullPool} if pool_size == 0 else {"pool_size": pool_size, "pool_pre_ping": True}
+        pool = {"poolclass": NullPool} if pool_size == 0 else {"pool_size": pool_size}
         self.engine: Engine = create_engine(
             parsed.set(drivername="postgresql+psycopg"), connect_args={"connect_timeout": 10}, **pool
         )
+        if pool_size:
+            _look_after_rest(self.engine)
 
     @contextmanager
     def owner(self) -> Iterator[Connection]:
@@ -90,6 +98,13 @@ class Database:
                     raise
 
     @contextmanager
+    def marking(self, client: str) -> Iterator[Connection]:
+        """Run one transaction for ``client`` that may happen twice: whether an unanswered COMMIT did is not settled."""
+        with self._named_errors(), self.engine.connect() as connection, connection.begin():
+            connection.execute(_BEGIN, {"client": client, "role": self.role})
+            yield connection
+
+    @contextmanager
     def writing_house(self) -> Iterator[Connection]:
         """Run one transaction on names, schedules and states, which no client owns; it sees no client's rows."""
         with self._named_errors(), self.engine.connect() as connection, connection.begin():
@@ -116,6 +131,28 @@ class Database:
             raise _named(bad) from bad
         except SQLAlchemyError as bad:
             raise StoreRefused(f"the store refused: {bad}") from bad
+
+
+def _look_after_rest(engine: Engine) -> None:
+    """Replace a connection whose server went away while it rested; one that breaks in use is an error."""
+    monotonic = SystemClock().monotonic
+
+    def rest(_: Any, record: Any) -> None:
+        record.info["rests_since"] = monotonic()
+
+    def look(driver: Any, record: Any, _: Any) -> None:
+        waiting = select.poll()
+        waiting.register(driver.fileno(), select.POLLIN)
+        rested = monotonic() - record.info.get("rests_since", monotonic())
+        if rested < RESTED_SECONDS and not waiting.poll(0):
+            return
+        try:
+            engine.dialect.do_ping(driver)
+        except psycopg.Error as gone:
+            raise InvalidatePoolError("the server went away") from gone
+
+    event.listen(engine, "checkin", rest)
+    event.listen(engine, "checkout", look)
 
 
 def _named(bad: DBAPIError) -> StoreError:

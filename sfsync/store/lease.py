@@ -60,10 +60,13 @@ class Hold:
         """How long a request that writes may take."""
         return min(WRITE_SECONDS, self._seconds / 2)
 
-    def renew(self) -> None:
-        """Let the lease last in full from now; LeaseLost if somebody took the org over."""
+    def renew(self, by: Callable[[Lease], None] | None = None) -> None:
+        """Let the lease last in full from now; LeaseLost if somebody took the org over.
+
+        ``by`` does that together with something else, in one transaction.
+        """
         asked_at = self._monotonic()
-        self._renew(self.lease)
+        (by or self._renew)(self.lease)
         self._asked_at = asked_at
 
     def stay(self) -> None:

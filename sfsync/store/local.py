@@ -254,10 +254,15 @@ def mark_deleted(
 
 
 def add_events(connection: Connection, client: str, events: Iterable[CaseEvent], version: int) -> int:
-    """Leave every event known; the rules will look at the cases that got a new one. Return how many those are."""
+    """Leave every event known; the rules will look at the cases that got a new one. Return how many those are.
+
+    A poll brings those of the overlap again, each time: what is known is not staged.
+    """
     names = ["event_id", "case", "kind", "field", "old", "new", "at", "by", "by_service"]
     written = ", ".join(f'"{name}"' for name in names)
-    rows = [[getattr(event, name) for name in names] for event in events]
+    given = list(events)
+    known = _known_events(connection, {event.case for event in given}) if given else set()
+    rows = [[getattr(event, name) for name in names] for event in given if (event.case, event.event_id) not in known]
     if not rows:
         return 0
     with staged(connection, sql_types(case_event, names), rows) as stage:
@@ -270,6 +275,11 @@ def add_events(connection: Connection, client: str, events: Iterable[CaseEvent],
             ),
             {"client": client, "version": version},
         ).rowcount
+
+
+def _known_events(connection: Connection, cases: set[str]) -> set[tuple[str, str]]:
+    query = select(case_event.c.case, case_event.c.event_id).where(case_event.c.case == any_of(cases))
+    return {(row.case, row.event_id) for row in connection.execute(query)}
 
 
 def add_postings(connection: Connection, client: str, postings: Iterable[Posting]) -> int:

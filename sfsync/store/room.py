@@ -70,11 +70,14 @@ class OrgRoom:
         self._telling: str | None = None
         self._merged_version: int | None = None
         self._examined: dict[tuple[str, str], int] = {}
+        self._quiet: list[Page] = []
+        """Pages that brought nothing: their bookmarks move with the next transaction."""
 
     # --- reading --------------------------------------------------------------------------------
 
     def bookmarks(self) -> Mapping[str, Bookmark]:
         """Return how far each object has been read."""
+        self._move_quiet()
         with self._reading() as connection:
             rows = connection.execute(select(bookmark).where(bookmark.c.org == self._org)).mappings().all()
             silent = connection.execute(
@@ -176,6 +179,7 @@ class OrgRoom:
         several orgs the rules say nothing before each was read once, or is paused.
         """
         self._telling = ask.telling if ask is not None else None
+        self._move_quiet()
         with self._reading() as connection:
             state = connection.execute(select(client).where(client.c.client == self._client)).one()
             if state.evaluated_version is None and self._half_read(connection):
@@ -258,11 +262,16 @@ class OrgRoom:
     def absorb(self, page: Page, merged: Iterable[tuple[Seen, Merged]]) -> None:
         """Leave local rows, links, events, conflicts and the bookmark as the page shows them, all or nothing.
 
+        The bookmark of a last page that brings nothing waits for the next transaction: most pages of a poll are such.
         Raises StoreUnavailable if the client changed since ``memories`` returned what the page was merged with (B3).
         """
         news = list(merged)
         events = [event for seen in page.seen for event in seen.events]
+        if not (news or events or page.hard_deleted or page.bookmark.checkpoint):
+            self._quiet.append(page)
+            return
         with self._writing() as connection:
+            self._put_quiet(connection)
             news = self._without_doubles(connection, page.object, news)
             if news or events or page.hard_deleted:
                 version = lock_version(connection, self._client) + 1
@@ -273,6 +282,17 @@ class OrgRoom:
             self._log_conflicts(connection, news)
             self._hear_echoes(connection, page)
             self._move_bookmark(connection, page.bookmark)
+
+    def _move_quiet(self) -> None:
+        if self._quiet:
+            with self._writing() as connection:
+                self._put_quiet(connection)
+
+    def _put_quiet(self, connection: Connection) -> None:
+        for page in self._quiet:
+            self._hear_echoes(connection, page)
+            self._move_bookmark(connection, page.bookmark)
+        self._quiet.clear()
 
     def _take(
         self,

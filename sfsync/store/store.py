@@ -303,9 +303,13 @@ class Store:
             books.begin(connection, client_name, org_name, name, now)
         return name
 
-    def stage(self, client_name: str, name: str, stage: str) -> None:
-        """Show which stage a run is in."""
-        with self._database.writing(client_name) as connection:
+    def stage(
+        self, client_name: str, name: str, stage: str, lease: Lease | None = None, seconds: int = LEASE_SECONDS
+    ) -> None:
+        """Show which stage a run is in, and let its lease last from now; LeaseLost if somebody took the org over."""
+        with self._database.marking(client_name) as connection:
+            if lease is not None:
+                leases.renew(connection, lease, seconds)
             connection.execute(text("UPDATE run SET stage = :stage WHERE run = :run"), {"stage": stage, "run": name})
 
     def end_run(

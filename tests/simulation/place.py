@@ -183,7 +183,6 @@ class Place(Stage):
         store.close()
         self._owner = psycopg.connect(url, autocommit=True)
         super().__init__(Path(self._folder.name), url, "acme", "zeta", hub=hub)
-        self.runtime.store._database.engine.pool._pre_ping = False  # the server is ours; it is never away
         self._clean = self._emptying()
         self._tables: list[tuple[str, str]] = self._owner.execute(
             "SELECT quote_ident(table_name), string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position) "

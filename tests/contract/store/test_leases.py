@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime, timedelta
 
 import psycopg
 import pytest
@@ -15,7 +16,11 @@ from tests.contract.store.conftest import NOW
 
 
 def page() -> Page:
-    return Page("Case", (), Bookmark("Case", NOW))
+    return Page("Case", (), Bookmark("Case", NOW), hard_deleted=(("500000000000001AAA", NOW),))
+
+
+def quiet(at: datetime = NOW) -> Page:
+    return Page("Case", (), Bookmark("Case", at))
 
 
 def expire(database_url: str) -> None:
@@ -53,6 +58,38 @@ def test_a_run_that_lost_its_org_cannot_commit_anything(store, mappings, databas
     for write in (lambda: frozen.absorb(page(), []), lambda: frozen.settle((), (), NOW)):
         with pytest.raises(LeaseLost):
             write()
+
+
+def test_the_bookmark_of_a_page_that_brought_nothing_moves_with_the_next_transaction(
+    store, mappings, database_url
+) -> None:
+    room = store.room("acme", "acme", mappings, store.acquire("acme", "acme", "a run"))
+    room.absorb(quiet(), [])
+    assert store.room("acme", "acme", mappings).bookmarks() == {}
+    room.absorb(page(), [])
+    assert store.room("acme", "acme", mappings).bookmarks()["Case"].read_to == NOW
+    room.absorb(quiet(NOW + timedelta(hours=1)), [])
+    room.facts(NOW)
+    assert store.room("acme", "acme", mappings).bookmarks()["Case"].read_to == NOW + timedelta(hours=1)
+    room.absorb(quiet(NOW + timedelta(hours=2)), [])
+    expire(database_url)
+    store.acquire("acme", "acme", "second")
+    with pytest.raises(LeaseLost):
+        room.facts(NOW)
+    assert store.room("acme", "acme", mappings).bookmarks()["Case"].read_to == NOW + timedelta(hours=1)
+
+
+def test_a_stage_lets_the_lease_last_and_a_run_that_lost_its_org_shows_none(store, database_url) -> None:
+    lease = store.acquire("acme", "acme", "first")
+    run = store.begin_run("acme", "acme", NOW)
+    expire(database_url)
+    store.stage("acme", run, "extract", lease)
+    assert store.acquire("acme", "acme", "second") is None, "it was renewed"
+    expire(database_url)
+    store.acquire("acme", "acme", "second")
+    with pytest.raises(LeaseLost):
+        store.stage("acme", run, "plan", lease)
+    assert [row.stage for row in store.runs("acme")] == ["extract"]
 
 
 def test_a_release_after_a_takeover_changes_nothing(store, database_url) -> None:

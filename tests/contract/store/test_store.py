@@ -187,7 +187,7 @@ def test_a_connection_that_was_cut_off_is_replaced_unseen(store, database_url) -
     assert store.facts("acme").packs == {}
     with psycopg.connect(database_url, autocommit=True) as other:
         other.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> 'between tests'"
         )
     assert store.facts("acme").packs == {}
