@@ -23,31 +23,14 @@ from sfsync.clock import SystemClock
 from sfsync.localorg.org import LocalOrg
 from sfsync.localorg.server import prepare, running
 from sfsync.runtime import Runtime
-from sfsync.settings import load
 from tests.e2e.real import kill
-from tests.e2e.stage import CLIENT_FILE, ZONE
+from tests.e2e.stage import ZONE
+from tests.installed import install
 from tests.orgs import fill, model
 
 pytestmark = pytest.mark.bench
 CLOCK = SystemClock()
 WORKING, CHANGES = 50, 200
-
-HEAD = """
-data_dir = "{folder}/data"
-[store]
-url = "{store}"
-[broker]
-url = "{broker}"
-"""
-ORG = """
-[orgs.{name}]
-login_url = "{login_url}"
-client_id = "{client_id}"
-private_key_file = "{private_key_file}"
-username = "{integration_username}"
-ca_file = "{ca_file}"
-every_minutes = 1440
-"""
 
 
 class FleetOnStage:
@@ -64,21 +47,12 @@ class FleetOnStage:
             fill(org, deployed)
         print(f"\n{count} orgs with the package deployed: {CLOCK.monotonic() - began:.1f} s")
         lines = stack.enter_context(running(prepare(folder / "orgs", orgs=list(self.orgs.values()))))
-        (folder / "clients").mkdir()
-        text = HEAD.format(folder=folder, store=store, broker=f"redis://127.0.0.1:{broker.port}/0")
-        for line in lines["orgs"]:
-            name = line["name"]
-            text += ORG.format(**{**lines, **line})
-            overlay = CLIENT_FILE.format(name=name, title=name, plan="gold")
-            (folder / "clients" / f"{name}.yaml").write_text(overlay, encoding="utf-8")
-        self.file = folder / "sfsync.toml"
-        self.file.write_text(text, encoding="utf-8")
-        self.settings = load(self.file, {"HOME": str(folder)})
+        self.settings = install(folder, lines, store=store, broker=f"redis://127.0.0.1:{broker.port}/0")
 
     @contextmanager
     def worker(self, processes: int) -> Iterator[int]:
         """Run a worker; give its process id."""
-        environment = {**os.environ, "SFSYNC_CONFIG": str(self.file), "PYTHONPATH": os.getcwd()}
+        environment = {**os.environ, "SFSYNC_CONFIG": str(self.folder / "sfsync.toml"), "PYTHONPATH": os.getcwd()}
         base = [sys.executable, "-m", "sfsync.cli"]
         with ExitStack() as stack:
             log = stack.enter_context((self.folder / "worker.log").open("ab"))

@@ -30,38 +30,17 @@ from sfsync.org.session import TURN_HEADER
 from sfsync.records import Pack
 from sfsync.rules.evaluate import Evaluation, account_key
 from sfsync.runtime import Runtime
-from sfsync.settings import load
 from sfsync.store.embedded import EmbeddedPostgres
 from sfsync.store.store import Store
 from tests.e2e.real import kill
-from tests.e2e.stage import CLIENT_FILE, ZONE
+from tests.e2e.stage import ZONE
+from tests.installed import install
 from tests.orgs import deploy_into
 
 CLOCK = SystemClock()
 LEASE_SECONDS = 3
 ORGS = ("acme", "beta")
 WORKERS = 2
-
-HEAD = """
-data_dir = "{folder}/data"
-[store]
-url = "{store}"
-lease_seconds = {lease}
-[schedule]
-beat_seconds = 1
-retry_seconds = 1
-[broker]
-url = "redis://127.0.0.1:{port}/0"
-"""
-ORG = """
-[orgs.{name}]
-login_url = "{login_url}"
-client_id = "{client_id}"
-private_key_file = "{private_key_file}"
-username = "{integration_username}"
-ca_file = "{ca_file}"
-every_minutes = 1440
-"""
 
 
 @dataclass(slots=True)
@@ -164,8 +143,10 @@ class Ground:
         world.watchman = self.watchman
         started.world = world
         lines = stack.enter_context(running(started))
-        self._write_settings(lines)
-        self.settings = load(folder / "sfsync.toml", {"HOME": str(folder)})
+        self.settings = install(
+            folder, lines, store=self.server.url, broker=f"redis://127.0.0.1:{self._broker.port}/0",
+            lease_seconds=LEASE_SECONDS, beat_seconds=1, retry_seconds=1,
+        )  # fmt: skip
         self.runtime = Runtime.open(self.settings)
         stack.callback(self.runtime.close)
         for name in ORGS:
@@ -182,17 +163,6 @@ class Ground:
         People(org, past).live_through(STORIES[name], CLOCK.now())
         org.clock = CLOCK
         return org
-
-    def _write_settings(self, lines: dict[str, Any]) -> None:
-        (self.folder / "clients").mkdir()
-        text = HEAD.format(
-            folder=self.folder, store=self.server.url, port=self._broker.port, lease=LEASE_SECONDS
-        )  # fmt: skip
-        for line in lines["orgs"]:
-            text += ORG.format(**{**lines, **line})
-            overlay = CLIENT_FILE.format(name=line["name"], title=line["name"].title(), plan="gold")
-            (self.folder / "clients" / f"{line['name']}.yaml").write_text(overlay, encoding="utf-8")
-        (self.folder / "sfsync.toml").write_text(text, encoding="utf-8")
 
     def _buy(self, client: str) -> None:
         """The client has paid for 200 hours, three weeks ago."""

@@ -19,35 +19,17 @@ from sfsync.clock import ManualClock, SystemClock
 from sfsync.localorg.org import LocalOrg
 from sfsync.localorg.server import prepare, running
 from sfsync.runtime import Runtime
-from sfsync.settings import load
-from tests.e2e.stage import CLIENT_FILE, ZONE
+from tests.e2e.stage import ZONE
+from tests.installed import install
 from tests.orgs import deploy_into
 
 CLOCK = SystemClock()
-SETTINGS = """
-data_dir = "{folder}/data"
-log_level = "INFO"
-[store]
-url = "{store}"
-lease_seconds = 2
-[schedule]
-beat_seconds = 1
-[broker]
-url = "{broker}"
-[orgs.acme]
-login_url = "{login_url}"
-client_id = "{client_id}"
-private_key_file = "{private_key_file}"
-username = "{integration_username}"
-ca_file = "{ca_file}"
-every_minutes = 1440
-"""
 
 
 class Real:
     """One client org with two weeks of work in it, and everything that syncs it."""
 
-    def __init__(self, folder: Path, database_url: str, broker: str, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, database_url: str, broker: str, stack: ExitStack, log_level: str = "INFO") -> None:
         self.folder, self.stack, self._workers = folder, stack, 0
         past = ManualClock(CLOCK.now() - timedelta(days=15))
         self.org = LocalOrg("acme", clock=past, seed=5, zone=ZONE)
@@ -55,12 +37,9 @@ class Real:
         deploy_into(self.org)
         People(self.org, past).live_through(STORIES["acme"], CLOCK.now())
         self.org.clock = CLOCK
-        (folder / "clients").mkdir()
-        text = CLIENT_FILE.format(name="acme", title="Acme", plan="gold")
-        (folder / "clients" / "acme.yaml").write_text(text, encoding="utf-8")
-        text = SETTINGS.format(folder=folder, store=database_url, broker=broker, **self.line)
-        (folder / "sfsync.toml").write_text(text, encoding="utf-8")
-        self.settings = load(folder / "sfsync.toml", {"HOME": str(folder)})
+        self.settings = install(
+            folder, self.line, store=database_url, broker=broker, lease_seconds=2, beat_seconds=1, log_level=log_level
+        )
         self.runtime = Runtime.open(self.settings)
         stack.callback(self.runtime.close)
 
