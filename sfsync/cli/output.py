@@ -67,14 +67,16 @@ def show(
         table(columns, rows, drop)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], drop: Sequence[str] = ()) -> None:
-    """Print a table on a terminal and tab-separated lines elsewhere.
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], drop: Sequence[str] = (), *, heading: bool = True
+) -> None:
+    """Print a table on a terminal and tab-separated lines elsewhere; without ``heading`` it goes on with one.
 
     On a terminal empty columns are left out, and those named in ``drop``, first to last, until the rest fits: an id
     that is cut cannot be given back as an argument.
     """
     if not sys.stdout.isatty():
-        for line in [list(columns), *([cell_text(cell) for cell in row] for row in rows)]:
+        for line in [list(columns)] * heading + [[cell_text(cell) for cell in row] for row in rows]:
             click.echo("\t".join(" ".join(cell.split()) if "\n" in cell or "\t" in cell else cell for cell in line))
         return
     from rich.console import Console
@@ -84,7 +86,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], drop: Sequence[
     console = Console()
     shown = [[short_text(cell) for cell in row] for row in rows]
     kept = fitting(columns, shown, drop, console.width)
-    grid = Table(box=None, header_style="bold", pad_edge=False)
+    grid = Table(box=None, header_style="bold", pad_edge=False, show_header=heading)
     for place in kept:
         grid.add_column(columns[place], overflow="fold")
     for row in shown:

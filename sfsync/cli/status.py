@@ -27,7 +27,7 @@ def status(as_json: bool) -> None:
     rows, current = seen["orgs"], seen["at"]
     columns = (
         "Org", "Plan", "Last sync", "Next", "Hours left", "Free", "Open", "At risk", "Breached", "To decide",
-        "Quarantine", "State",
+        "Quarantine", "Audit", "State",
     )  # fmt: skip
     table(
         columns,
@@ -35,13 +35,13 @@ def status(as_json: bool) -> None:
             (
                 r["org"], r["sla_plan"], _ago(r["last_success_at"], current), r["next_at"] or "paused",
                 hours(r["balance_minutes"]), hours(r["balance_minutes"] - r["reserved_minutes"]), r["open_cases"],
-                r["at_risk"], r["breached"], r["waiting_estimates"], r["quarantined"], _state(r),
+                r["at_risk"], r["breached"], r["waiting_estimates"], r["quarantined"], _audit(r, current), _state(r),
             )
             for r in rows
         ],
-        ("To decide", "Free", "Plan", "Next", "Quarantine"),
+        ("To decide", "Free", "Plan", "Next", "Audit", "Quarantine"),
     )  # fmt: skip
-    wrong = [r for r in rows if r["state"] != "active" or r["quarantined"] or r["error"]]
+    wrong = [r for r in rows if r["state"] != "active" or r["quarantined"] or r["error"] or r["audit_differences"]]
     talk(f"{len(rows)} org(s), {len(wrong)} need(s) a look" if wrong else f"{len(rows)} org(s), all well")
 
 
@@ -53,6 +53,7 @@ def overview(opened: Opened) -> dict[str, Any]:
 def _row(opened: Opened, name: str) -> dict[str, Any]:
     row = opened.org(name)
     last = opened.store.runs(row.client, name, limit=1)
+    audits = opened.store.certificates(row.client, name, limit=1)
     return {
         "org": name,
         "client": row.client,
@@ -63,6 +64,8 @@ def _row(opened: Opened, name: str) -> dict[str, Any]:
         "last_success_at": row.last_success_at,
         "next_at": None if row.state == "paused" else _next(opened, name),
         "error": last[0].error if last and last[0].state == "failed" else "",
+        "audited_at": audits[0]["at"] if audits else None,
+        "audit_differences": len(audits[0]["content"]["differences"]) if audits else None,
         "calls": asdict(opened.runtime.calls(name)),
         **asdict(opened.reads.figures(row.client)),
     }
@@ -95,6 +98,12 @@ def _state(row: dict[str, Any]) -> str:
     if row["calls"]["waits_until"] is not None:
         return f"few API calls left: every {row['calls']['every_minutes']} min"
     return "low balance" if row["low_balance"] else "ok"
+
+
+def _audit(row: dict[str, Any], current: datetime) -> str:
+    """Return when org and store were last compared, with how many records differed then."""
+    when = _ago(row["audited_at"], current)
+    return f"{row['audit_differences']} differ, {when}" if row["audit_differences"] else when
 
 
 def _ago(at: datetime | None, current: datetime) -> str:

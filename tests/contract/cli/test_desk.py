@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sfsync.cli.runs import endings
 from sfsync.mapping import standard_directory
+from sfsync.mirror.compare import Certificate, Difference, Kind
 from tests.contract.cli.conftest import PIN, Desk, refuse
 
 
@@ -21,6 +23,19 @@ def test_status_shows_each_org_without_asking_it(worked: Desk) -> None:
     shown = worked("status")
     assert shown.rows[0][0] == "acme"
     assert "158.50" in shown.rows[0]
+
+
+def test_status_tells_when_each_org_was_last_audited_and_what_differed(worked: Desk) -> None:
+    (row,) = worked("status", "--json").json["orgs"]
+    assert (row["audited_at"], row["audit_differences"]) == (None, None)
+    assert "never" in worked("status").rows[0]
+    gone = Difference("Case", "500", "ca:1", Kind.GONE, "", "", "")
+    worked.opened.store.keep_certificate(Certificate("acme", "acme", PIN, worked.now, {"Case": 7}, (gone,), 0, 2))
+    (row,) = worked("status", "--json").json["orgs"]
+    assert (row["audited_at"], row["audit_differences"]) == (f"{worked.now:%Y-%m-%dT%H:%M:%SZ}", 1)
+    shown = worked("status")
+    assert "1 differ, now" in shown.rows[0]
+    assert "1 need(s) a look" in shown.err
 
 
 def test_status_of_a_paused_org_says_why(desk: Desk) -> None:
@@ -384,6 +399,30 @@ def test_runs_are_found_by_the_beginning_of_their_name(worked: Desk) -> None:
     assert worked("runs", "show", run[:6], "--json").json["run"] == row
     answer = worked("runs", "show", "nothing")
     assert (answer.code, answer.err) == (2, "sfsync: there is no run 'nothing'; list them with: sfsync runs list\n")
+
+
+def test_runs_are_told_as_they_end_each_once_and_oldest_first(worked: Desk) -> None:
+    store, at = worked.opened.store, worked.now
+    store.add_org("beta", "beta")
+
+    def end(org: str, error: str = "") -> str:
+        store.end_run(org, run := store.begin_run(org, org, at), at, error=error)
+        return run
+
+    past = [end("acme") for _ in range(3)]
+    told = endings(worked.opened, ["acme", "beta"], 2)
+    assert [run.run for run in next(told)] == past[1:]
+    assert next(told) == []
+    going = store.begin_run("acme", "acme", at)
+    assert next(told) == [], "a run that goes on is not told"
+    other = end("beta", "the org answered 503")
+    store.end_run("acme", going, at)
+    assert [run.run for run in next(told)] == [going, other]
+    assert next(told) == []
+    typed = worked("runs", "tail", "acme", "--limit", "2", "--for", "0")
+    assert [row[0] for row in typed.rows] == [past[2], going]
+    assert worked("runs", "tail", "acme", "--limit", "1", "--for", "0", "--json").json["run"]["run"] == going
+    assert worked("runs", "tail", "acme", "--limit", "0", "--for", "0").rows == []
 
 
 def test_conflicts_of_a_quiet_client_are_none(worked: Desk) -> None:

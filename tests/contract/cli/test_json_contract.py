@@ -12,8 +12,9 @@ PACK = (
     "currency activated_on last_valid_on days_left extension status"
 )
 STATUS = (
-    "org client sla_plan state reason holder last_success_at next_at error balance_minutes reserved_minutes "
-    "open_cases at_risk breached waiting_estimates quarantined unsettled low_balance calls"
+    "org client sla_plan state reason holder last_success_at next_at error audited_at audit_differences "
+    "balance_minutes reserved_minutes open_cases at_risk breached waiting_estimates quarantined unsettled "
+    "low_balance calls"
 )
 TOTALS = (
     "balance_minutes reserved_minutes available_minutes uncovered_minutes at_risk_minutes burn_week_minutes "
