@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from sfsync.settings import load
 from tasks.app import Nudge, app, runtime
 
-NUDGE_SECONDS = 60
-"""A nudge that waited longer is dropped: ticks since then have sent it again, if the org is still due."""
+NUDGE_SECONDS = max(20, load().schedule.beat_seconds)
+"""A nudge that waited longer is dropped: the next tick sends it again, if the org is still due, so that a backlog of
+orgs is never a backlog of messages too."""
 
 
 @app.task(name="sfsync.tick", base=Nudge)  # type: ignore[untyped-decorator]
