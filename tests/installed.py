@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sfsync.settings import Settings, load
+from sfsync.settings import ScheduleSettings, Settings, StoreSettings, load
 from tests.e2e.stage import CLIENT_FILE
 
 HEAD = """
@@ -33,7 +33,7 @@ username = "{integration_username}"
 ca_file = "{ca_file}"
 every_minutes = 1440
 """
-SHIPPED = Settings()
+STORE, SCHEDULE = StoreSettings(), ScheduleSettings()
 
 
 def install(
@@ -42,10 +42,10 @@ def install(
     *,
     store: str,
     broker: str,
-    lease_seconds: int = SHIPPED.store.lease_seconds,
-    beat_seconds: float = SHIPPED.schedule.beat_seconds,
-    retry_seconds: int = SHIPPED.schedule.retry_seconds,
-    log_level: str = SHIPPED.log_level,
+    lease_seconds: int = STORE.lease_seconds,
+    beat_seconds: int = SCHEDULE.beat_seconds,
+    retry_seconds: int = SCHEDULE.retry_seconds,
+    log_level: str = "INFO",
 ) -> Settings:
     """Write ``sfsync.toml`` and ``clients/`` into a folder and return the settings that are then in force.
 
