@@ -6,14 +6,16 @@ due, so a task that fails is simply not repeated here.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery, Task, signals
 
 from sfsync import logs
 from sfsync.errors import Next, SfsyncError
-from sfsync.runtime import Runtime
 from sfsync.settings import load
+
+if TYPE_CHECKING:
+    from sfsync.runtime import Runtime
 
 log = logs.logger("tasks")
 
@@ -27,6 +29,8 @@ def runtime() -> Runtime:
     """Return this process's runtime, opened at the first use so that no connection crosses a fork."""
     global _runtime  # noqa: PLW0603  one per worker process by design
     if _runtime is None:
+        from sfsync.runtime import Runtime
+
         _runtime = Runtime.open()
     return _runtime
 
@@ -52,6 +56,12 @@ class Nudge(Task):  # type: ignore[misc]  # celery has no types
 def _log(**_: Any) -> None:
     """Write what Celery says the way we write, in workers and beat alike."""
     logs.configure(load().log_level)
+
+
+@signals.worker_init.connect  # type: ignore[untyped-decorator]
+def _fill(**_: Any) -> None:
+    """Read the program before the processes are forked, which share it; a beat does without and starts at once."""
+    import sfsync.runtime  # noqa: F401
 
 
 @signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]

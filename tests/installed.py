@@ -46,20 +46,22 @@ def install(
     beat_seconds: int = SCHEDULE.beat_seconds,
     retry_seconds: int = SCHEDULE.retry_seconds,
     log_level: str = "INFO",
+    overlay: str | None = None,
 ) -> Settings:
     """Write ``sfsync.toml`` and ``clients/`` into a folder and return the settings that are then in force.
 
-    ``lines`` is what a local org server says of itself; each of its orgs is a client's own org.
+    ``lines`` is what a local org server says of itself; each of its orgs is a client's own org. ``overlay`` is the text
+    of the clients' files where they are not plain ones.
     """
     text = HEAD.format(
         folder=folder, store=store, broker=broker, lease_seconds=lease_seconds, beat_seconds=beat_seconds,
         retry_seconds=retry_seconds, log_level=log_level,
     )  # fmt: skip
-    (folder / "clients").mkdir()
+    (folder / "clients").mkdir(parents=True)
     for line in lines["orgs"]:
         name = line["name"]
         text += ORG.format(**{**lines, **line})
-        overlay = CLIENT_FILE.format(name=name, title=name.title(), plan="gold")
-        (folder / "clients" / f"{name}.yaml").write_text(overlay, encoding="utf-8")
+        plain = CLIENT_FILE.format(name=name, title=name.title(), plan="gold")
+        (folder / "clients" / f"{name}.yaml").write_text(overlay or plain, encoding="utf-8")
     (folder / "sfsync.toml").write_text(text, encoding="utf-8")
     return load(folder / "sfsync.toml", {"HOME": str(folder)})

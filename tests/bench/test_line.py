@@ -28,8 +28,8 @@ from sfsync.runtime import Runtime
 from sfsync.settings import Settings, load
 from tests.bench.laden import Laden, laden, overlay
 from tests.bench.peers import PEERS, CannotError
-from tests.e2e.real import SETTINGS
 from tests.e2e.stage import CLIENT_FILE, ZONE
+from tests.installed import install
 from tests.orgs import package
 
 pytestmark = pytest.mark.bench
@@ -68,12 +68,9 @@ def table() -> Iterator[Table]:
 
 def settings_of(folder: Path, database: str, line: dict[str, Any], client: str) -> Path:
     """Write the settings of one org and its client; return the file."""
-    (folder / "clients").mkdir(parents=True)
-    (folder / "clients" / f"{ORG}.yaml").write_text(client, encoding="utf-8")
-    text = SETTINGS.format(folder=folder, store=database, broker="redis://localhost:1/0", **line)
-    file = folder / "sfsync.toml"
-    file.write_text(text, encoding="utf-8")
-    return file
+    only = {**line, "orgs": [{**line["orgs"][0], "name": ORG}]}
+    install(folder, only, store=database, broker="redis://localhost:1/0", overlay=client)
+    return folder / "sfsync.toml"
 
 
 # --- API calls --------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ from tests.installed import install
 from tests.orgs import deploy_into
 
 CLOCK = SystemClock()
-LEASE_SECONDS = 3
+LEASE_SECONDS = 2
 ORGS = ("acme", "beta")
 WORKERS = 2
 
