@@ -25,18 +25,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began, memory = time.monotonic(), Memory()
     with tempfile.TemporaryDirectory(prefix="sfsync-chaos-") as folder, ground(Path(folder)) as here:
         say(f"everything runs after {time.monotonic() - began:.1f} s")
-        for seed in given.seeds:
-            since = time.monotonic()
-            try:
-                done = live(here, seed, memory)
-            except BrokenPromise as bad:
-                say(f"round {seed}: {bad}\n  again: make chaos SEEDS={seed}..{seed}")
-                return 1
-            say(f"round {seed}: {time.monotonic() - since:.1f} s, {', '.join(done)}")
-        late = here.watchman.late
-    took = time.monotonic() - began
-    say(f"{len(given.seeds)} rounds in {took:.0f} s, every promise held; late writes that changed nothing: {late}")
-    say(", ".join(f"{what} {times}" for what, times in sorted(memory.did.items())))
+        lived = 0
+        try:
+            for seed in given.seeds:
+                since = time.monotonic()
+                try:
+                    done = live(here, seed, memory)
+                except BrokenPromise as bad:
+                    say(f"round {seed}: {bad}\n  again: make chaos SEEDS={seed}..{seed}")
+                    return 1
+                lived += 1
+                say(f"round {seed}: {time.monotonic() - since:.1f} s, {', '.join(done)}")
+        finally:  # a run that is cut off leaves its figures, and the next one goes on behind the last round it names
+            took, late = time.monotonic() - began, here.watchman.late
+            say(f"{lived} rounds in {took:.0f} s kept every promise; late writes that changed nothing: {late}")
+            say(", ".join(f"{what} {times}" for what, times in sorted(memory.did.items())))
     return 0
 
 
