@@ -42,6 +42,11 @@ def to_json(values: Mapping[str, Any]) -> str:
     return _encode({clean(k): _tagged(v) for k, v in values.items()})
 
 
+def value_json(value: Any) -> str:
+    """Return one value in wire form as JSON."""
+    return json.dumps(clean(value))
+
+
 def wire_json(values: Mapping[str, Any]) -> str:
     """Return values in wire form as JSON; they are text, integers, booleans and null already."""
     written = _encode(values if type(values) is dict else dict(values))

@@ -6,7 +6,6 @@ run still holds its org, and what belongs together moves together (bookmark and 
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from sfsync.rules.evaluate import Ask, Evaluation, Facts
 from sfsync.store import local
 from sfsync.store.connection import Database
 from sfsync.store.contract import apply, lock_version, read_clocks, read_facts, set_version
-from sfsync.store.forms import any_of, clean, staged, text_array, wire_json
+from sfsync.store.forms import any_of, clean, staged, text_array, value_json, wire_json
 from sfsync.store.lease import Lease, prove
 from sfsync.store.local import LocalRow
 from sfsync.store.story import keep_marks, read_part
@@ -404,10 +403,10 @@ class OrgRoom:
         rows: list[list[Any]] = []
         for seen, one in news:
             for c in one.conflicts:
-                said = ["conflict", _json(c.kept), _json(c.lost), c.winner, c.by]
+                said = ["conflict", value_json(c.kept), value_json(c.lost), c.winner, c.by]
                 rows.append([c.object, c.key, c.field, seen.stamp, *said])
             for e in one.hand_edits:
-                said = ["hand_edit", _json(e.ours), _json(e.found), "store", e.by]
+                said = ["hand_edit", value_json(e.ours), value_json(e.found), "store", e.by]
                 rows.append([e.object, e.key, e.field, seen.stamp, *said])
         if not rows:
             return
@@ -698,7 +697,3 @@ def _row(mapping: ObjectMapping, seen: Seen, one: Merged) -> LocalRow:
         return LocalRow(seen.key, values, seen.created_at, seen.deleted)
     alone = one.new and (bool(mapping.client) or bool(seen.wire.get("deleted")))
     return LocalRow(seen.key, values, seen.created_at, True if alone else None)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(clean(value))
