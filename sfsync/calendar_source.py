@@ -11,7 +11,7 @@ from datetime import date, datetime
 from importlib.metadata import version
 
 from sfsync.errors import PolicyError
-from sfsync.policy import HolidayChoice
+from sfsync.policy import HolidayChoice, HolidayList
 from sfsync.rules.holiday_snapshot import DayChange, HolidaySnapshot, differences, publish
 
 YEARS_AHEAD = 2
@@ -19,31 +19,36 @@ YEARS_AHEAD = 2
 
 
 def listed_holidays(choice: HolidayChoice, years: Iterable[int]) -> dict[date, str]:
-    """Return the national list for a choice of country, subdivision and categories; no country: no holidays.
+    """Return the union of the lists of a choice; no country: no holidays (X-27).
 
-    Names are in the country's own language. Raises ``PolicyError`` for what the package does not know.
+    Names are in each country's own language; a day that several lists have carries the name of the first. Raises
+    ``PolicyError`` for what the package does not know.
     """
-    if choice.country is None:
-        return {}
+    wanted = list(years)
+    found: dict[date, str] = {}
+    for each in reversed(choice.lists):
+        found.update(_listed(each, wanted))
+    return dict(sorted(found.items()))
+
+
+def _listed(one: HolidayList, years: list[int]) -> dict[date, str]:
     import holidays  # a twentieth of a second, paid at publication only
 
     try:
         found = holidays.country_holidays(
-            choice.country, subdiv=choice.subdivision, years=list(years), categories=choice.categories
+            one.country, subdiv=one.subdivision, years=years, categories=one.categories
         )
     except (NotImplementedError, ValueError) as error:
-        where = choice.country if choice.subdivision is None else f"{choice.country}-{choice.subdivision}"
-        raise PolicyError(f"no holidays are known for {where} {'/'.join(choice.categories)}: {error}") from error
+        raise PolicyError(f"no holidays are known for {one.where} {'/'.join(one.categories)}: {error}") from error
     return dict(found.items())
 
 
 def source_name(choice: HolidayChoice) -> str:
-    """Return what a snapshot notes as its source: package, version, country, subdivision, categories."""
-    if choice.country is None:
+    """Return what a snapshot notes as its source: package, version, and of each list country and categories."""
+    if not choice.lists:
         return "none"
-
-    where = choice.country if choice.subdivision is None else f"{choice.country}-{choice.subdivision}"
-    return f"holidays {version('holidays')} {where} {'/'.join(choice.categories)}"
+    asked = ", ".join(f"{each.where} {'/'.join(each.categories)}" for each in choice.lists)
+    return f"holidays {version('holidays')} {asked}"
 
 
 def make_snapshot(choice: HolidayChoice, *, first_year: int, number: int, now: datetime) -> HolidaySnapshot:

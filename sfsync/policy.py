@@ -86,16 +86,39 @@ class SlaPlan(Strict):
     targets: dict[Literal["P1", "P2", "P3", "P4"], Target]
 
 
+class HolidayList(Strict):
+    """One national or provincial list."""
+
+    country: Annotated[str, Field(pattern="^[A-Z]{2}$")]
+    subdivision: str | None = None
+    categories: tuple[str, ...] = ("public",)
+
+    @property
+    def where(self) -> str:
+        """Return the country with its subdivision, as ``AR-B``."""
+        return self.country if self.subdivision is None else f"{self.country}-{self.subdivision}"
+
+
 class HolidayChoice(Strict):
     """Where a client's holidays come from, and what is added or taken away (CAL-4)."""
 
     country: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None = None
     subdivision: str | None = None
     categories: tuple[str, ...] = ("public",)
+    also: tuple[HolidayList, ...] = ()
+    """Lists of other places: a day that is a holiday in any of them is one (X-27)."""
     include: dict[date, str] = Field(default_factory=dict)
     exclude: dict[date, str] = Field(default_factory=dict)
     half_days: dict[date, tuple[Window, ...]] = Field(default_factory=dict)
     confirmed_through_year: int | None = None
+
+    @property
+    def lists(self) -> tuple[HolidayList, ...]:
+        """Return every list that is asked, the contract's own first."""
+        if self.country is None:
+            return self.also
+        own = HolidayList(country=self.country, subdivision=self.subdivision, categories=self.categories)
+        return (own, *self.also)
 
 
 class Policy(Strict):

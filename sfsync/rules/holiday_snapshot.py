@@ -104,7 +104,7 @@ def publish(
     }
     days.update(choice.include)
     confirmed = choice.confirmed_through_year
-    if confirmed is None and choice.country is not None:
+    if confirmed is None and choice.lists:
         confirmed = published_at.year
     return HolidaySnapshot(
         version=version,

@@ -44,6 +44,20 @@ def test_a_client_excludes_bridge_days_and_includes_its_own() -> None:
     assert days[date(2026, 9, 13)] == "System administrators' day"
 
 
+def test_a_contract_may_take_the_holidays_of_several_places_together() -> None:
+    both = HolidayChoice(country="AR", also=({"country": "RO"}, {"country": "ES", "subdivision": "CT"}))
+    found = listed_holidays(both, [2027])
+    alone = [listed_holidays(HolidayChoice(country=c, subdivision=s), [2027]) for c, s in [("AR", None), ("RO", None)]]
+    assert found.keys() > alone[0].keys() | alone[1].keys()
+    assert date(2027, 9, 11) in found, "the day of Catalonia alone"
+    assert found[date(2027, 1, 1)] == alone[0][date(2027, 1, 1)], "the contract's own list names what several have"
+    assert source_name(both).endswith(" AR public, RO public, ES-CT public")
+    without = HolidayChoice(country="AR", also=({"country": "RO"},), exclude={date(2027, 1, 24): "we work"})
+    days = make_snapshot(without, first_year=2027, number=1, now=NOW).days
+    assert date(2027, 1, 24) not in days
+    assert date(2027, 12, 1) in days, "the national day of Romania"
+
+
 def test_an_exclude_that_excludes_nothing_is_noticed() -> None:
     choice = HolidayChoice(country="AR", exclude={date(2026, 3, 22): "typing error", date(2026, 3, 23): "bridge"})
     assert useless_excludes(choice, listed_holidays(choice, [2026])) == [date(2026, 3, 22)]
