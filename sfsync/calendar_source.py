@@ -35,9 +35,7 @@ def _listed(one: HolidayList, years: list[int]) -> dict[date, str]:
     import holidays  # a twentieth of a second, paid at publication only
 
     try:
-        found = holidays.country_holidays(
-            one.country, subdiv=one.subdivision, years=years, categories=one.categories
-        )
+        found = holidays.country_holidays(one.country, subdiv=one.subdivision, years=years, categories=one.categories)
     except (NotImplementedError, ValueError) as error:
         raise PolicyError(f"no holidays are known for {one.where} {'/'.join(one.categories)}: {error}") from error
     return dict(found.items())

@@ -124,15 +124,22 @@ def main() -> None:
         )
     plans = load_plans()
     covers = calendars(plans)
+    for past, plan in twenty(cases):
+        reckoning = evaluate(past, plan, plans, covers).reckonings[0]
+        out.write("\n" + derive(reckoning, plans.sla[plan], covers).text(ENGLISH) + "\n")
+
+
+def twenty(cases: list[PastCase]) -> list[tuple[PastCase, str]]:
+    """Return sixteen incidents from the whole length of the log and four whose priority changed, each with a plan."""
+    plans = load_plans()
+    covers = calendars(plans)
     spread = [(past, PLANS[number % 3]) for number, past in enumerate(cases[:: len(cases) // 16][:16])]
     changed = [
         (past, plan)
         for number, past in enumerate(cases)
         if evaluate(past, plan := PLANS[number % 3], plans, covers).reckonings[0].changes
     ]
-    for past, plan in [*spread, *changed[:4]]:
-        reckoning = evaluate(past, plan, plans, covers).reckonings[0]
-        out.write("\n" + derive(reckoning, plans.sla[plan], covers).text(ENGLISH) + "\n")
+    return [*spread, *changed[:4]]
 
 
 if __name__ == "__main__":

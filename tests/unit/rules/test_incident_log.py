@@ -19,7 +19,19 @@ from sfsync.rules.sla import SlaOutcome, evaluate_case
 from sfsync.rules.sla_explain import derive
 from sfsync.rules.sla_report import acknowledgements
 from sfsync.rules.sla_simulate import PastCase, simulate, variants_of
-from tests.unit.rules.incident_log import LOG, NOW, PLANS, ZONE, calendars, evaluate, incidents, instant, table, terms
+from tests.unit.rules.incident_log import (
+    LOG,
+    NOW,
+    PLANS,
+    ZONE,
+    calendars,
+    evaluate,
+    incidents,
+    instant,
+    table,
+    terms,
+    twenty,
+)
 
 pytestmark = pytest.mark.skipif(
     not LOG.exists(), reason="the service desk's event log is third-party data and lies beside the project, not in it"
@@ -101,6 +113,63 @@ def test_round_the_clock_targets_are_plain_arithmetic() -> None:
             assert (found.breached_at is not None) == (found.met_at > found.due_at)
             checked += 1
     assert checked >= 5
+
+
+MINUTES = {"silver": (240, 540, 540, 540), "gold": (120, 240, 240, 240), "platinum": (60, 60, 60, 60)}
+WINDOW = {"silver": (9, 18), "gold": (8, 20), "platinum": (8, 20)}
+
+
+def walked(plan: str, priority: str, start: datetime, closed: frozenset[str]) -> datetime:
+    """Return when the target is used up, minute by minute on the wall of Buenos Aires, straight from the offer."""
+    left = MINUTES[plan][int(priority[1]) - 1]
+    if plan == "platinum" and priority == "P1":
+        return start + timedelta(minutes=left)
+    opens, closes = WINDOW[plan]
+    at = start
+    while left:
+        local = at.astimezone(pytz.timezone(ZONE))
+        if local.weekday() < 5 and opens <= local.hour < closes and local.date().isoformat() not in closed:
+            left -= 1
+        at += timedelta(minutes=1)
+    return at
+
+
+def priorities(number: str) -> list[tuple[datetime, str]]:
+    """Return the priorities of an incident with the instant of each, read straight from the file."""
+    found: list[tuple[datetime, str]] = []
+    with LOG.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["number"] == number]
+    for row in sorted(rows, key=lambda row: instant(row["sys_updated_at"])):
+        priority = f"P{row['priority'][0]}"
+        if not found:
+            found.append((instant(row["opened_at"]), f"P{rows[0]['priority'][0]}"))
+        if found[-1][1] != priority:
+            found.append((instant(row["sys_updated_at"]), priority))
+    return found
+
+
+def test_twenty_due_times_are_those_of_a_walk_from_minute_to_minute() -> None:
+    """The twenty that ``python -m tests.unit.rules.incident_log`` explains; of changes only PRI-1 and PRI-3 are used."""
+    listed = listed_holidays(HolidayChoice(country="AR"), range(2015, 2018))
+    closed = frozenset(day.isoformat() for day in listed)
+    plans = load_plans()
+    covers = calendars(plans)
+    left = first_leaving_new()
+    for past, plan in twenty(list(incidents())):
+        found = evaluate(past, plan, plans, covers).milestones[0]
+        (opened, priority), *changes = priorities(past.case.key)
+        due = walked(plan, priority, opened, closed)
+        for at, new in changes:
+            if at > min(left[past.case.key], due):
+                break  # answered or breached before: nothing moves any more (PRI-4, PRI-5)
+            if new < priority:
+                due = min(due, walked(plan, new, at, closed))
+            else:
+                due = max(due, walked(plan, new, opened, closed))
+            priority = new
+        print(f"{past.case.key} {plan:8} {priority} opened {opened:%Y-%m-%d %H:%M}Z due {due:%Y-%m-%d %H:%M}Z")  # noqa: T201
+        assert found.priority == priority, past.case.key
+        assert found.due_at == due, past.case.key
 
 
 @pytest.mark.parametrize("plan", PLANS)
