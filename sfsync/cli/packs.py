@@ -377,24 +377,25 @@ def adjust(client: str, pack: str, wanted: str, reason: str, reference: str, as_
 def forecast(client: str, as_json: bool) -> None:
     """Say how long the hours of CLIENT last at the pace of four weeks, and what will lapse on each pack."""
     from sfsync.records import ClientAccount
-    from sfsync.rules.forecast import at_risk, burn_a_week, empty_on
+    from sfsync.rules.forecast import at_risk, burn_a_week, counted_to, empty_on
     from sfsync.rules.validity import last_valid_on, plan_of
     from sfsync.rules.weeks import Week
 
     with runtime() as opened:
         name = opened.client_called(client)
         facts, today = opened.store.facts(name), opened.today(name)
-        used, shown = opened.forecast(name, facts)
+        used, running, shown = opened.forecast(name, facts)
         inclusive = opened.client(name).terms.policy.validity_inclusive
         plans = opened.runtime.plans.packs
-    burn, counted_to = burn_a_week(used), Week.of(today).shifted(-1).sunday
+    burn, sunday = burn_a_week(used), Week.of(today).shifted(-1).sunday
+    begun = counted_to(sunday, burn, running)
     ends = {
         key: last_valid_on(pack.activated_on, plan, extended=True, inclusive=inclusive)
         for key, pack in facts.packs.items()
         if (plan := plan_of(pack, plans)) and plan.extension_months and pack.activated_on and not pack.extended
     }
     available = (facts.account or ClientAccount(key="")).available_minutes or 0
-    empty = empty_on(available, burn, counted_to)
+    empty = empty_on(available, burn, begun)
     rows: list[dict[str, Any]] = [
         {
             "pack": facts.packs[risk.pack].name or risk.pack,
@@ -402,10 +403,10 @@ def forecast(client: str, as_json: bool) -> None:
             "at_risk_minutes": risk.minutes,
             "after_extension_minutes": risk.after_extension_minutes,
         }
-        for risk in at_risk(shown, burn, counted_to, ends)
+        for risk in at_risk(shown, burn, begun, ends)
     ]
     weeks = len(used)
-    said = f"{hours(burn)} h a week, the mean of {weeks} week(s) up to {counted_to} (WK-2)"
+    said = f"{hours(burn)} h a week, the mean of {weeks} week(s) up to {sunday} (WK-2)"
     runs_out = f"; {hours(available)} h are available and last until about {empty}" if empty else "; nothing runs out"
     if as_json:
         emit({

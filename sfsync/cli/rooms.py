@@ -187,16 +187,18 @@ class Opened:
 
         return local_day(self.now, self.client(client).terms.time_zone)
 
-    def forecast(self, client: str, facts: Facts) -> tuple[list[int], Mapping[str, PackFigures]]:
-        """Return the minutes used in each of the last closed weeks, oldest first, and what each pack shows."""
-        from sfsync.rules.evaluate import used_by_week
+    def forecast(self, client: str, facts: Facts) -> tuple[list[int], int, Mapping[str, PackFigures]]:
+        """Return the minutes used in each of the last closed weeks, oldest first, those of this, and each pack."""
+        from sfsync.rules.evaluate import funding_of, used_by_week
         from sfsync.rules.ledger import LedgerFacts, settle
+        from sfsync.rules.weeks import Week
 
         contract = self.runtime.contract(client)
         used = used_by_week(contract, facts.postings, self.now)
-        book = LedgerFacts(facts.packs, facts.cases, facts.estimates, facts.entries)
+        book = LedgerFacts(facts.packs, facts.cases, facts.estimates, facts.entries, funding_of(facts.cases))
         shown = settle(book, facts.postings, contract.terms, contract.plans, self.now)
-        return [used[week] for week in sorted(used)], shown.packs
+        this = Week.of(self.today(client))
+        return [used[week] for week in sorted(used) if week < this], used.get(this, 0), shown.packs
 
     def amend(self, client: str, said: Evaluation) -> None:
         """Put in force what a person of the consultancy says; the rules look at it with the next sync."""

@@ -37,7 +37,7 @@ from sfsync.records import (
 )
 from sfsync.rules import marks
 from sfsync.rules.calendar import Calendar
-from sfsync.rules.forecast import TRAILING_WEEKS, at_risk, burn_a_week, empty_on
+from sfsync.rules.forecast import TRAILING_WEEKS, at_risk, burn_a_week, counted_to, empty_on
 from sfsync.rules.intake import INCLUDED, QUOTE, LedgerFacts
 from sfsync.rules.language import English, Language
 from sfsync.rules.ledger import Book, LedgerOutcome
@@ -220,7 +220,7 @@ def _asked(facts: Facts, more: NeedsMore) -> Ask:
 def _ledger(contract: Contract, facts: Facts, now: datetime, said: Evaluation) -> LedgerOutcome:
     """Settle every pack, estimate and entry of the client; what is posted is the difference to what stands."""
     estimates = {key: _decided(each, facts.events.get(key, ()), now) for key, each in facts.estimates.items()}
-    book = LedgerFacts(facts.packs, facts.cases, estimates, facts.entries, _funding(facts.cases))
+    book = LedgerFacts(facts.packs, facts.cases, estimates, facts.entries, funding_of(facts.cases))
     lost = [p for p in unposted(facts.adjustments.values(), facts.postings) if p.pack in facts.packs]
     told = _book(contract, facts, book, [*facts.postings, *lost], now)
     settled = told.settle(now)
@@ -311,7 +311,8 @@ FUNDING = {"Included": INCLUDED, "Additional service": QUOTE}
 """What a case's scope says about who pays (SCP-1); a case without a word is paid from packs."""
 
 
-def _funding(cases: Mapping[str, Case]) -> dict[str, str]:
+def funding_of(cases: Mapping[str, Case]) -> dict[str, str]:
+    """Return who pays for each case that says so."""
     return {key: FUNDING[case.scope] for key, case in cases.items() if case.scope in FUNDING}
 
 
@@ -397,11 +398,12 @@ def _account(
     terms = contract.terms
     values: dict[str, Value] = {name: getattr(settled.account, name) for name in ACCOUNT_FIGURES}
     values["name"] = terms.name
-    counted_to = Week.of(local_day(now, terms.time_zone)).shifted(-1).sunday
-    burn = burn_a_week([used[week] for week in sorted(used)])
+    this = Week.of(local_day(now, terms.time_zone))
+    burn = burn_a_week([used[week] for week in sorted(used) if week < this])
+    begun = counted_to(this.shifted(-1).sunday, burn, used.get(this, 0))
     values["burn_week_minutes"] = burn
-    values["forecast_empty_on"] = empty_on(settled.account.available_minutes, burn, counted_to)
-    values["at_risk_minutes"] = sum(risk.minutes for risk in at_risk(settled.packs, burn, counted_to))
+    values["forecast_empty_on"] = empty_on(settled.account.available_minutes, burn, begun)
+    values["at_risk_minutes"] = sum(risk.minutes for risk in at_risk(settled.packs, burn, begun))
     key = terms.plan_at(now)
     for day in terms.sla_plan_from:
         said.due(start_of_day(day, terms.time_zone), now)
@@ -421,21 +423,21 @@ def _account(
 
 
 def _used_by_week(contract: Contract, facts: Facts, said: Evaluation, now: datetime) -> dict[Week, int]:
-    """Return the minutes used in each of the last closed weeks since the first posting, at most four."""
+    """Return the minutes used in each of the last closed weeks since the first posting, at most four, and in this."""
     part, zone, policy = facts.part, contract.terms.time_zone, contract.terms.policy
     postings = said.postings if part is not None else [*facts.postings, *said.postings]
     days = [p.effective_on for p in postings] + ([part.first_on] if part is not None else [])
     if not days:
         return {}
     first, this = Week.of(min(days)), Week.of(local_day(now, zone))
-    weeks = [week for n in range(TRAILING_WEEKS, 0, -1) if (week := this.shifted(-n)) >= first]
+    weeks = [week for n in range(TRAILING_WEEKS, -1, -1) if (week := this.shifted(-n)) >= first]
     before = part.used_by_week if part is not None else {}
     made = statements(postings, weeks, now, zone, policy)
     return {each.week: each.used_minutes + before.get(each.week.monday, 0) for each in made}
 
 
 def used_by_week(contract: Contract, postings: tuple[Posting, ...], now: datetime) -> dict[Week, int]:
-    """Return the minutes used in each of the last closed weeks since the first posting, at most four."""
+    """Return the minutes used in each of the last closed weeks since the first posting, at most four, and in this."""
     return _used_by_week(contract, Facts(postings=postings), Evaluation(), now)
 
 

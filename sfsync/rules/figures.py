@@ -423,12 +423,16 @@ class View:
                 text = N_("{counted} counted without approval. {waiting} wait.") if counted else NEEDS_APPROVAL
             return EntryState.WAITING, phrase(text, values)
         if share.refused:
-            text = N_("The client said no: {refused} are not billable.")
-            if counted or share.uncovered:
+            if counted:
                 return EntryState.COUNTED, phrase(N_("{counted} counted. {refused} are not billable."), values)
-            return EntryState.REFUSED, phrase(text, values)
+            if share.uncovered:
+                text = N_("No pack covers {uncovered} yet. {refused} are not billable.")
+                return EntryState.COUNTED, phrase(text, values)
+            return EntryState.REFUSED, phrase(N_("The client said no: {refused} are not billable."), values)
         if share.uncovered:
-            text = N_("{counted} counted. No pack covers {uncovered} yet; the next purchase does.")
+            text = N_("No pack covers {uncovered} yet; the next purchase does.")
+            if counted:
+                text = N_("{counted} counted. No pack covers {uncovered} yet; the next purchase does.")
             return EntryState.COUNTED, phrase(text, values)
         if not share.legs:
             return EntryState.COUNTED, phrase(N_("Rounded to nothing."))

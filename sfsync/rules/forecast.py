@@ -22,6 +22,14 @@ def burn_a_week(used: Sequence[int]) -> int:
     return (2 * sum(last) + len(last)) // (2 * len(last)) if last else 0
 
 
+def counted_to(sunday: date, burn: int, running: int) -> date:
+    """Return the day from which a forecast counts: the last closed Sunday, and as far as the running week has burned.
+
+    A client that uses its hours at its pace is told the same day all week, and one that rests too.
+    """
+    return sunday + timedelta(days=7 * min(max(0, running), burn) // burn if burn > 0 else 0)
+
+
 def empty_on(available: int, burn: int, after: date) -> date | None:
     """Return the day on which the available minutes end at ``burn`` a week, counted from ``after``; None: never."""
     if burn <= 0:

@@ -149,7 +149,7 @@ def priorities(number: str) -> list[tuple[datetime, str]]:
 
 
 def test_twenty_due_times_are_those_of_a_walk_from_minute_to_minute() -> None:
-    """The twenty that ``python -m tests.unit.rules.incident_log`` explains; of changes only PRI-1 and PRI-3 are used."""
+    """The twenty that ``python -m tests.unit.rules.incident_log`` explains; changes by PRI-1 and PRI-3."""
     listed = listed_holidays(HolidayChoice(country="AR"), range(2015, 2018))
     closed = frozenset(day.isoformat() for day in listed)
     plans = load_plans()

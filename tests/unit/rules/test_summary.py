@@ -10,7 +10,7 @@ import pytest
 from sfsync.clock import seeded
 from sfsync.policy import Policy
 from sfsync.records import Case, Milestone, Posting, PostingKind
-from sfsync.rules.forecast import at_risk, burn_a_week, empty_on, expiring_soon
+from sfsync.rules.forecast import at_risk, burn_a_week, counted_to, empty_on, expiring_soon
 from sfsync.rules.postings import balances
 from sfsync.rules.summary import FIGURES, Issue, issued, revisions, statements, to_issue
 from sfsync.rules.weekly import Summary, Surroundings, summary, summary_key
@@ -200,6 +200,15 @@ def test_hours_run_out_when_the_pace_says_and_never_without_one() -> None:
     assert empty_on(1, 300, day("2026-11-22")) == day("2026-11-23")
     assert empty_on(-5, 300, day("2026-11-22")) == day("2026-11-22")
     assert empty_on(600, 0, day("2026-11-22")) is None
+
+
+def test_a_forecast_stays_the_same_all_week_at_the_usual_pace_and_while_the_client_rests() -> None:
+    sunday, burn = day("2026-11-22"), 420
+    said = {empty_on(2100 - used, burn, counted_to(sunday, burn, used)) for used in range(0, 421, 60)}
+    assert said == {day("2026-12-27")}
+    assert empty_on(2100 - 840, burn, counted_to(sunday, burn, 840)) == day("2026-12-20"), "twice the pace"
+    assert counted_to(sunday, 0, 60) == sunday
+    assert counted_to(sunday, burn, -30) == sunday, "only corrections so far"
 
 
 def test_a_pack_ends_soon_within_thirty_days_of_the_weeks_end() -> None:  # W-18
