@@ -136,6 +136,7 @@ class Policy(Strict):
     reservation_grace_days: Annotated[int, Field(ge=0)] = 30  # X-11, EXP-3
     courtesy_days: Annotated[int, Field(ge=0)] = 30  # COR-2
     estimate_validity_days: Annotated[int, Field(ge=1)] = 14  # EST-2
+    validity_from: Literal["payment", "invoice"] = "payment"
     validity_inclusive: bool = True
     extension_grace_days: Annotated[int, Field(ge=0)] = 0
     topup_pricing: Literal["order_alone", "inherit_active_tier", "cumulative_12_months"] = "order_alone"

@@ -55,7 +55,7 @@ def quote(
     number: int | None, wanted: str | None, plan: str | None, client: str | None, on: datetime | None, as_json: bool
 ) -> None:
     """Say what packs cost, and whether another order would be better."""
-    from sfsync.rules.pricing import advice, mixes, price
+    from sfsync.rules.pricing import advice, mixes, price, standing
     from sfsync.rules.wording import Refusal
 
     if (number is None) == (wanted is None):
@@ -68,7 +68,11 @@ def quote(
         found = mixes(known.plans.packs, minutes, day, inclusive=policy.validity_inclusive)
         _show_mixes(found, minutes, policy.vat_rate_pct, as_json)
         return
-    made = price(known.plans.packs, number, plan=plan, policy=policy)
+    active, bought = None, 0
+    if client and policy.topup_pricing != "order_alone":
+        with runtime() as opened:
+            active, bought = standing(opened.store.facts(client).packs.values(), known.plans.packs, day)
+    made = price(known.plans.packs, number, plan=plan, policy=policy, active_plan=active, bought_12_months=bought)
     if isinstance(made, Refusal):
         raise Mistyped(_refusal(made, known.plans.packs))
     _show_order(made, advice(known.plans.packs, made), day, policy, as_json)
@@ -204,27 +208,38 @@ def ledger(client: str, pack: str | None, since: datetime | None, as_json: bool)
 @click.option("--plan", required=True, help="Pack plan, such as flexi.")
 @click.option("--packs", "number", type=int, required=True, help="How many packs.")
 @click.option("--paid-on", type=DAY, help="Client-local day the payment was registered; default: today there.")
+@click.option("--invoiced-on", type=DAY, help="Day of the invoice, where the contract counts validity from it.")
 @click.option("--reference", help="Invoice or order number: the same one twice is one purchase.")
 @as_json
-def buy(client: str, plan: str, number: int, paid_on: datetime | None, reference: str | None, as_json: bool) -> None:
+def buy(
+    client: str,
+    plan: str,
+    number: int,
+    paid_on: datetime | None,
+    invoiced_on: datetime | None,
+    reference: str | None,
+    as_json: bool,
+) -> None:
     """Book a paid purchase for CLIENT; the next sync shows it in the org."""
     from sfsync.clock import token
     from sfsync.rules.evaluate import Evaluation
-    from sfsync.rules.pricing import advice, price
+    from sfsync.rules.pricing import advice, price, standing
     from sfsync.rules.wording import Refusal
 
     with runtime() as opened:
         name = opened.client_called(client)
-        plans, today = opened.runtime.plans.packs, opened.today(name)
-        made = price(plans, number, plan=plan.lower(), policy=opened.client(name).terms.policy)
-        if isinstance(made, Refusal):
-            raise Mistyped(_refusal(made, plans))
-        day = paid_on.date() if paid_on else today
-        if day > today:
-            raise Mistyped(f"{day} lies ahead; a pack counts from the day its payment was registered.")
+        plans, today, policy = opened.runtime.plans.packs, opened.today(name), opened.client(name).terms.policy
+        paid = paid_on.date() if paid_on else today
+        if paid > today:
+            raise Mistyped(f"{paid} lies ahead; a pack counts from the day its payment was registered.")
+        day = _begins(name, policy, paid, invoiced_on.date() if invoiced_on else None)
         key = f"pk:{hashlib.sha256(f'{name}/{reference}'.encode()).hexdigest()[:32] if reference else token(16)}"
         facts = opened.store.facts(name)
         booked = key not in facts.packs
+        active, before = standing((p for p in facts.packs.values() if p.key != key), plans, paid)
+        made = price(plans, number, plan=plan.lower(), policy=policy, active_plan=active, bought_12_months=before)
+        if isinstance(made, Refusal):
+            raise Mistyped(_refusal(made, plans))
         bought = _purchase(key, name, facts, made, plans[made.plan].name, day)
         if booked:
             opened.amend(name, Evaluation(created=[bought]))
@@ -242,6 +257,19 @@ def buy(client: str, plan: str, number: int, paid_on: datetime | None, reference
     better = advice(plans, made) if booked else None
     if better:
         talk(_advice_text(better, made))
+
+
+def _begins(client: str, policy: Policy, paid: date, invoiced: date | None) -> date:
+    """Return the day from which validity counts: that of the payment, or by contract that of the invoice (X-7)."""
+    if policy.validity_from == "payment":
+        if invoiced is not None:
+            raise Mistyped(f"validity of {client} counts from the payment (validity_from); leave --invoiced-on out.")
+        return paid
+    if invoiced is None:
+        raise Mistyped(f"validity of {client} counts from the invoice (validity_from); give its day: --invoiced-on.")
+    if invoiced > paid:
+        raise Mistyped(f"the invoice of {invoiced} is younger than its payment of {paid}.")
+    return invoiced
 
 
 def _purchase(key: str, client: str, facts: Facts, made: Order, plan: str, day: date) -> Pack:

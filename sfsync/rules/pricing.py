@@ -13,7 +13,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from itertools import combinations
 
 from sfsync.policy import PackPlan, Policy
-from sfsync.rules.validity import last_valid_on
+from sfsync.records import Pack, PackStatus
+from sfsync.rules.validity import add_months, last_valid_on, plan_of
 from sfsync.rules.wording import Refusal
 
 CENT = Decimal("0.01")
@@ -64,6 +65,23 @@ def order(plans: Mapping[str, PackPlan], plan: str, packs: int) -> Order:
         minutes=packs * chosen.minutes_per_pack,
         valid_months=chosen.valid_months,
     )
+
+
+def standing(packs: Iterable[Pack], plans: Mapping[str, PackPlan], day: date) -> tuple[str | None, int]:
+    """Return what a top-up may lean on: the highest plan usable on ``day``, and the packs bought in 12 months (X-5)."""
+    usable: set[str] = set()
+    bought = 0
+    since = add_months(day, -12)
+    for pack in packs:
+        plan = plan_of(pack, plans)
+        if plan is None or pack.deleted or pack.status == PackStatus.CANCELLED or pack.activated_on is None:
+            continue
+        if since < pack.activated_on <= day:
+            bought += pack.packs_bought or 0
+        last = pack.last_valid_on or last_valid_on(pack.activated_on, plan, extended=bool(pack.extended))
+        if pack.activated_on <= day <= last:
+            usable.add(next(key for key, each in plans.items() if each is plan))
+    return max(usable, key=lambda key: plans[key].min_packs, default=None), bought
 
 
 def price(

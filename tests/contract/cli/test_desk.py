@@ -223,6 +223,32 @@ def test_a_purchase_that_is_not_for_sale_books_nothing(desk: Desk, words: tuple[
     assert desk("packs", "show", "acme", "--all", "--json").json["packs"] == []
 
 
+def with_policy(home: Path, **keys: str) -> None:
+    file = home / "clients/acme.yaml"
+    kept = file.read_text().partition("policy:")[0]
+    file.write_text(f"{kept}policy: {{{', '.join(f'{name}: {value}' for name, value in keys.items())}}}\n")
+
+
+def test_a_top_up_is_priced_by_what_the_client_has_where_the_contract_says_so(worked: Desk, home: Path) -> None:
+    words = ("packs", "buy", "acme", "--plan", "pro", "--packs", "1", "--json", "--reference")
+    assert worked(*words, "T-1").code == 2, "alone one pack does not reach Pro"
+    with_policy(home, topup_pricing="inherit_active_tier")
+    assert worked("packs", "quote", "--client", "acme", "--packs", "1", "--json").json["order"]["net_amount"] == "300.00"
+    assert worked(*words, "T-1").json["pack"]["total_price_amount"] == "300.00"
+    with_policy(home, topup_pricing="cumulative_12_months")
+    assert worked(*words, "T-2").json["pack"]["plan"] == "Pro"
+
+
+def test_where_validity_counts_from_the_invoice_its_day_is_asked_for(worked: Desk, home: Path) -> None:
+    words = ("packs", "buy", "acme", "--plan", "starter", "--packs", "1", "--json", "--reference", "I-9")
+    assert "counts from the payment" in worked(*words, "--invoiced-on", "2026-01-31").err
+    with_policy(home, validity_from="invoice")
+    assert "give its day: --invoiced-on" in worked(*words).err
+    assert "younger than its payment" in worked(*words, "--invoiced-on", "2026-02-01", "--paid-on", "2026-01-31").err
+    bought = worked(*words, "--invoiced-on", "2026-01-31", "--paid-on", "2026-02-10").json["pack"]
+    assert bought["activated_on"] == "2026-01-31"
+
+
 def test_a_refund_pays_free_hours_back_once_and_never_more(worked: Desk) -> None:
     words = ("packs", "refund", "acme", "PK-0001", "--reason", "contract ended", "--reference", "CN-4", "--json")
     asked = worked(*words, "--hours", "10")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from itertools import product
@@ -10,7 +11,8 @@ import pytest
 
 from sfsync.mapping import load_plans
 from sfsync.policy import Policy
-from sfsync.rules.pricing import Order, advice, mixes, overage, packs_for, price, refund, with_vat
+from sfsync.records import Pack
+from sfsync.rules.pricing import Order, advice, mixes, overage, packs_for, price, refund, standing, with_vat
 from sfsync.rules.wording import Refusal
 
 PACKS = load_plans().packs
@@ -82,6 +84,22 @@ def test_a_top_up_is_priced_alone_unless_the_contract_says_otherwise() -> None: 
     assert ordered(6, active_plan="starter", policy=inherit).plan == "flexi"
     assert ordered(1, bought_12_months=4, policy=rolling).plan == "flexi"
     assert ordered(1, bought_12_months=3, policy=rolling).plan == "starter"
+
+
+def test_what_a_top_up_leans_on_are_packs_in_use_and_those_of_twelve_months() -> None:
+    day = date(2026, 11, 20)
+
+    def bought(plan: str, packs: int, on: str, **more: object) -> Pack:
+        return Pack(key=on, plan=plan, packs_bought=packs, activated_on=date.fromisoformat(on), **more)
+
+    pro, flexi = bought("Pro", 15, "2025-11-20"), bought("Flexi", 5, "2025-11-21")
+    assert standing([], PACKS, day) == (None, 0)
+    assert standing([pro], PACKS, day) == ("pro", 0), "its last day, bought a day too early to be counted"
+    assert standing([pro], PACKS, date(2026, 11, 21)) == (None, 0)
+    assert standing([flexi], PACKS, day) == (None, 5), "ended, and counted"
+    assert standing([replace(flexi, last_valid_on=date(2026, 12, 1))], PACKS, day) == ("flexi", 5)
+    gone = [replace(pro, deleted=True), bought("Pro", 15, "2026-11-21"), bought("Courtesy", 1, "2026-11-01")]
+    assert standing([*gone, replace(flexi, status="Cancelled")], PACKS, day) == (None, 0)
 
 
 def test_tax_is_shown_and_the_net_stays() -> None:  # P-16
