@@ -233,7 +233,8 @@ def test_a_top_up_is_priced_by_what_the_client_has_where_the_contract_says_so(wo
     words = ("packs", "buy", "acme", "--plan", "pro", "--packs", "1", "--json", "--reference")
     assert worked(*words, "T-1").code == 2, "alone one pack does not reach Pro"
     with_policy(home, topup_pricing="inherit_active_tier")
-    assert worked("packs", "quote", "--client", "acme", "--packs", "1", "--json").json["order"]["net_amount"] == "300.00"
+    quoted = worked("packs", "quote", "--client", "acme", "--packs", "1", "--json").json
+    assert quoted["order"]["net_amount"] == "300.00"
     assert worked(*words, "T-1").json["pack"]["total_price_amount"] == "300.00"
     with_policy(home, topup_pricing="cumulative_12_months")
     assert worked(*words, "T-2").json["pack"]["plan"] == "Pro"

@@ -125,6 +125,7 @@ def test_the_calendar_equals_a_minute_walk_in_utc_on_the_days_clocks_change() ->
                 assert calendar.next_open_s(walk.start + a) == expected_open, told
             assert rest == a % 60
             cases += 1
+    print(f"\ncalendar: {cases} cases on {len(CLOCK_CHANGES)} days of clock changes, seed {SEED}")  # noqa: T201
     assert cases >= 5_000
 
 

@@ -97,6 +97,7 @@ def test_minutes_are_conserved_and_no_pack_dips_below_zero_whatever_happens(batc
             rebuilt(told_one, outcome, postings, records)
         except AssertionError as wrong:
             raise AssertionError(f"seed {seed}: {wrong}") from wrong
+    print(f"\nledger: {PER_BATCH} histories, seeds {batch * PER_BATCH} to {(batch + 1) * PER_BATCH - 1}")  # noqa: T201
 
 
 def drawn_only_when_valid(history: History, outcome: LedgerOutcome, records: dict[str, Record]) -> None:
