@@ -443,6 +443,7 @@ class Runtime:
                 vanishing = Vanishing(room.linked())
                 for page in pages_of(made, shown, mappings, bookmarks):
                     take_in(page, room, mappings, ids, bounds, report, vanishing)
+                room.rest()
             return made, self.store.keep_certificate(made)
 
     def check_calendar(self, client: str) -> int:

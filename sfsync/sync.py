@@ -78,7 +78,14 @@ class Room(Protocol):
         ...
 
     def absorb(self, page: Page, merged: Iterable[tuple[Seen, Merged]]) -> None:
-        """TRANSACTION 1: local rows, links, events, conflicts and the bookmark move together."""
+        """TRANSACTION 1: local rows, links, events, conflicts and the bookmark move together.
+
+        It may still be under way on return; what is read of a record of the page waits for it.
+        """
+        ...
+
+    def rest(self) -> None:
+        """Return when every page is in force; raises what kept the last one from it."""
         ...
 
     def facts(self, now: datetime, ask: Ask | None = None) -> Facts | None:
@@ -212,10 +219,13 @@ def absorb(
 ) -> None:
     """Read what changed, merge it, and commit page by page together with the bookmark."""
     vanishing = Vanishing(room.linked())
-    for page in org.pages(mappings, bookmarks, ids):
-        before = bookmarks.get(page.object)
-        first = before is None or before.read_to is None
-        take_in(page, room, mappings, ids, bounds, report, vanishing, first=first)
+    try:
+        for page in org.pages(mappings, bookmarks, ids):
+            before = bookmarks.get(page.object)
+            first = before is None or before.read_to is None
+            take_in(page, room, mappings, ids, bounds, report, vanishing, first=first)
+    finally:
+        room.rest()
     vanishing.compare(org, bounds)
 
 

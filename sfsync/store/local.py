@@ -193,7 +193,7 @@ def merge_rows(
             )
             for row in group
         )
-        with staged(connection, columns, copied) as stage:
+        with staged(connection, columns, copied, joined=False) as stage:
             connection.execute(
                 text(_merge_sql(table.name, names, stage, looked_at, deleted_stays=stays)),
                 {
@@ -265,7 +265,7 @@ def add_events(connection: Connection, client: str, events: Iterable[CaseEvent],
     rows = [[getattr(event, name) for name in names] for event in given if (event.case, event.event_id) not in known]
     if not rows:
         return 0
-    with staged(connection, sql_types(case_event, names), rows) as stage:
+    with staged(connection, sql_types(case_event, names), rows, joined=False) as stage:
         return connection.execute(
             text(
                 f'WITH added AS (INSERT INTO case_event (client, {written}) SELECT DISTINCT ON ("case", event_id) '
@@ -354,7 +354,7 @@ def put_milestones(connection: Connection, client: str, milestones: Iterable[Mil
     columns = [*names, "next_at"]
     written = ", ".join(f'"{name}"' for name in columns)
     updates = ", ".join(f'"{n}" = excluded."{n}"' for n in columns if n not in (*keys, "breached_at"))
-    with staged(connection, sql_types(milestone, columns), rows) as stage:
+    with staged(connection, sql_types(milestone, columns), rows, joined=False) as stage:
         connection.execute(
             text(
                 f"INSERT INTO milestone AS m (client, {written}) SELECT :client, {written} FROM {stage} "
@@ -377,7 +377,7 @@ def add_findings(connection: Connection, client: str, findings: Iterable[Finding
         return 0
     names = ["digest", "code", "record", "message", "rule", "at", "details", "first_seen_at"]
     written = ", ".join(f'"{name}"' for name in names)
-    with staged(connection, sql_types(finding, names), rows) as stage:
+    with staged(connection, sql_types(finding, names), rows, joined=False) as stage:
         return connection.execute(
             text(
                 f"INSERT INTO finding (client, {written}) SELECT DISTINCT ON (digest) :client, {written} FROM {stage} "

@@ -21,6 +21,8 @@ LONGEST_IDLE = "600s"
 class RehearsalRoom(OrgRoom):
     """Does what a room does, on one connection that never commits."""
 
+    beside = False
+
     def __init__(
         self,
         connection: Connection,
@@ -34,7 +36,7 @@ class RehearsalRoom(OrgRoom):
         self._connection = connection
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def _reading(self, names: Iterable[str] | None = None) -> Iterator[Connection]:
         yield self._connection
 
     @contextmanager

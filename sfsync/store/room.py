@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime, timedelta
@@ -41,6 +42,9 @@ MERGES_FOLLOWED = 8
 """How many winners that were merged themselves a lookup is followed through."""
 
 
+BEHIND_ROWS = 1_000
+"""Pages of a first load with this many records are put in force while the next one is read and merged."""
+
 _LINK = tuple(link.c[f.name] for f in fields(Link))
 _THIS_LINK = "l.client = :client AND l.org = :org AND l.object = s.object AND l.key = s.key"
 
@@ -50,6 +54,9 @@ class OrgRoom:
 
     Without a lease it only reads. One object serves one run: it remembers what it handed out.
     """
+
+    beside = True
+    """A page may be put in force by another thread, on a connection of its own."""
 
     def __init__(
         self,
@@ -68,6 +75,10 @@ class OrgRoom:
         self._facts_version: int | None = None
         self._telling: str | None = None
         self._merged_version: int | None = None
+        self._moved: tuple[int, int] | None = None
+        """The client's version before and after the last page."""
+        self._under_way: Future[None] | None = None
+        self._names_under_way: frozenset[str] = frozenset()
         self._examined: dict[tuple[str, str], int] = {}
         self._quiet: list[Page] = []
         """Pages that brought nothing: their bookmarks move with the next transaction."""
@@ -108,7 +119,7 @@ class OrgRoom:
         wanted_ids, wanted_keys = list(sf_ids), list(keys)
         if self._pin is not None and not wanted_ids and not wanted_keys:
             return Ids(self._pin)
-        with self._reading() as connection:
+        with self._reading((*wanted_ids, *wanted_keys)) as connection:
             if self._pin is None:  # a pin never changes
                 self._pin = connection.scalar(
                     select(org.c.organization_id).where(org.c.client == self._client, org.c.org == self._org)
@@ -144,7 +155,7 @@ class OrgRoom:
         query = select(link.c.sf_id, link.c.key).where(
             link.c.org == self._org, link.c.sf_id.is_not(None), column == any_of(wanted), *conditions
         )
-        return [(row.sf_id, row.key) for row in connection.execute(query)]
+        return [(sf_id, key) for sf_id, key in connection.execute(query)]
 
     def memories(self, object_name: str, keys: Iterable[str]) -> Mapping[str, tuple[Link | None, Values | None]]:
         """Return link and local values of each key that has either."""
@@ -155,7 +166,7 @@ class OrgRoom:
         query = select(*_LINK).where(
             link.c.org == self._org, link.c.object == object_name, link.c.key == any_of(wanted)
         )
-        with self._reading() as connection:
+        with self._reading(wanted) as connection:
             links = {one.key: one for one in (Link(*row) for row in connection.execute(query))}
             values = local.read_values(connection, kind, wanted)
             self._merged_version = connection.scalar(select(client.c.version).where(client.c.client == self._client))
@@ -261,28 +272,52 @@ class OrgRoom:
     def absorb(self, page: Page, merged: Iterable[tuple[Seen, Merged]]) -> None:
         """Leave local rows, links, events, conflicts and the bookmark as the page shows them, all or nothing.
 
-        The bookmark of a last page that brings nothing waits for the next transaction: most pages of a poll are such.
-        Raises StoreUnavailable if the client changed since ``memories`` returned what the page was merged with (B3).
+        Of a first load that may still be under way on return: pages are put in force one after the other, what is read
+        of a record waits for its page, and ``rest`` waits for the last. The bookmark of a last page that brings nothing
+        waits for the next transaction: most pages of a poll are such. Raises, perhaps only from ``rest``,
+        StoreUnavailable if the client changed since ``memories`` returned what the page was merged with (B3).
         """
-        news = list(merged)
+        news, version = list(merged), self._merged_version
+        self.rest()
+        if not self.beside or page.bookmark.read_to is not None or len(page.seen) < BEHIND_ROWS:
+            self._absorb(page, news, version)
+            return
+        gone = (sf_id for sf_id, _ in page.hard_deleted)
+        self._names_under_way = frozenset((*(s.sf_id for s in page.seen), *(s.key for s in page.seen), *gone))
+        behind = ThreadPoolExecutor(1, "absorb")
+        self._under_way = behind.submit(self._absorb, page, news, version)
+        behind.shutdown(wait=False)
+
+    def rest(self) -> None:
+        """Return when every page is in force; raises what kept the last one from it."""
+        under_way, self._under_way, self._names_under_way = self._under_way, None, frozenset()
+        if under_way is not None:
+            under_way.result()
+
+    def _absorb(self, page: Page, news: list[tuple[Seen, Merged]], merged_version: int | None) -> None:
         events = [event for seen in page.seen for event in seen.events]
         if not (news or events or page.hard_deleted or page.bookmark.checkpoint):
             self._quiet.append(page)
             return
+        moved = None
         with self._writing() as connection:
             self._put_quiet(connection)
             news = self._without_doubles(connection, page.object, news)
             if news or events or page.hard_deleted:
-                version = lock_version(connection, self._client) + 1
-                if any(one.local for _, one in news) and self._merged_version not in (None, version - 1):
+                before = lock_version(connection, self._client)
+                alone = merged_version in (None, before) or (merged_version, before) == self._moved
+                if any(one.local for _, one in news) and not alone:
                     raise StoreUnavailable(f"client {self._client} changed while its records were merged; read again")
-                if self._take(connection, page, news, events, version):
-                    set_version(connection, self._client, version)
+                if self._take(connection, page, news, events, before + 1):
+                    moved = (before, before + 1)
+                    set_version(connection, self._client, before + 1)
             self._log_conflicts(connection, news)
             self._hear_echoes(connection, page)
             self._move_bookmark(connection, page.bookmark)
+        self._moved = moved or self._moved
 
     def _move_quiet(self) -> None:
+        self.rest()
         if self._quiet:
             with self._writing() as connection:
                 self._put_quiet(connection)
@@ -363,7 +398,7 @@ class OrgRoom:
         written = ", ".join(names)
         read = ", ".join("coalesce(agreed, remote)" if name == "agreed" else name for name in names)
         updates = ", ".join(f"{name} = excluded.{name}" for name in names[2:])
-        with staged(connection, columns, rows()) as stage:
+        with staged(connection, columns, rows(), joined=False) as stage:
             connection.execute(
                 text(
                     f"INSERT INTO link AS l (client, org, {written}) SELECT :client, :org, {read} FROM {stage} "
@@ -434,7 +469,7 @@ class OrgRoom:
 
     def _hear_echoes(self, connection: Connection, page: Page) -> None:
         """A write that a later read shows has come back; one that was looked up by its id is not asked for again."""
-        ids = [seen.sf_id for seen in page.seen]
+        ids = text_array(seen.sf_id for seen in page.seen)
         over = page.bookmark.checkpoint == ""
         connection.execute(
             text(
@@ -673,7 +708,10 @@ class OrgRoom:
     # --- inside ---------------------------------------------------------------------------------
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def _reading(self, names: Iterable[str] | None = None) -> Iterator[Connection]:
+        """Read, of all or only of records with these ids and keys; what is being put in force of them comes first."""
+        if names is None or not self._names_under_way.isdisjoint(names):
+            self.rest()
         with self._database.reading(self._client) as connection:
             yield connection
 
@@ -692,7 +730,9 @@ def _row(mapping: ObjectMapping, seen: Seen, one: Merged) -> LocalRow:
     Nothing but a copy is left of a record that its own org does not show any more, and only after the store was lost:
     in a hub it is a deleted one, in the client's own org it says itself whether it is.
     """
-    values = {name: value for name, value in one.local.items() if name != "deleted"}
+    values = one.local
+    if "deleted" in values:
+        values = {name: value for name, value in values.items() if name != "deleted"}
     if not mapping.copy:
         return LocalRow(seen.key, values, seen.created_at, seen.deleted)
     alone = one.new and (bool(mapping.client) or bool(seen.wire.get("deleted")))

@@ -331,6 +331,9 @@ class ModelRoom:
         """Whether nobody changed the client since the memories were read."""
         return self.store.version == self._read_at
 
+    def rest(self) -> None:
+        """Nothing is ever under way."""
+
     def absorb(self, page: Page, merged: Iterable[tuple[Seen, Merged]]) -> None:
         """TRANSACTION 1."""
         news = self.without_doubles(page.object, list(merged))
