@@ -7,6 +7,7 @@ lease, and by nobody while it is paused.
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -113,6 +114,9 @@ class Runtime:
         Raises ConfigError before anything is started, StoreUnavailable if the store's schema is not the
         one this version needs.
         """
+        # A page of a load makes 50,000 objects and drops them again without a cycle: to look for some in between, and
+        # through everything that was imported, took a fifth of a load's time.
+        gc.set_threshold(50_000, 20, 20)
         settings = settings or load()
         load_mappings(settings.mappings_dir)
         load_plans(settings.mappings_dir)

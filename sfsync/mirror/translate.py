@@ -12,7 +12,7 @@ different things, and no text is changed on its way but for what Salesforce itse
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
@@ -202,25 +202,25 @@ def to_local(kind: FieldType, wire: Wire, ids: Ids, prefix: str = "") -> Value:
     """Return the local form of a canonical org value (RND-3 for hours)."""
     if wire is None:
         return None
-    match kind.kind:
-        case "checkbox" | "integer":
-            return wire
-        case "hours":
-            return int((Decimal(str(wire)) * 60).quantize(Decimal(1), ROUND_HALF_UP))
-        case "decimal":
-            return Decimal(str(wire))
-        case "date":
-            return date.fromisoformat(str(wire))
-        case "datetime":
-            return datetime.fromisoformat(str(wire))
-        case "lookup":
-            text = str(wire)
-            if text.startswith("key:"):
-                return text[4:]
-            known = ids.to_key.get(text)
-            return known if known or not prefix else derived_key(prefix, ids.organization_id, text)
-        case _:
-            return wire
+    form = _LOCAL.get(kind.kind)
+    if form is not None:
+        return form(wire)
+    if kind.kind == "lookup":
+        text = str(wire)
+        if text.startswith("key:"):
+            return text[4:]
+        known = ids.to_key.get(text)
+        return known if known or not prefix else derived_key(prefix, ids.organization_id, text)
+    return wire
+
+
+_LOCAL: Mapping[str, Callable[[Any], Value]] = {
+    "hours": lambda wire: int((Decimal(str(wire)) * 60).quantize(Decimal(1), ROUND_HALF_UP)),
+    "decimal": lambda wire: Decimal(str(wire)),
+    "date": lambda wire: date.fromisoformat(str(wire)),
+    "datetime": lambda wire: datetime.fromisoformat(str(wire)),
+}
+"""How each type is read; of the others the wire form is the local one, but for lookups."""
 
 
 # --- transports -> wire -----------------------------------------------------------------------------

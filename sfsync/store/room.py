@@ -155,7 +155,7 @@ class OrgRoom:
         query = select(link.c.sf_id, link.c.key).where(
             link.c.org == self._org, link.c.sf_id.is_not(None), column == any_of(wanted), *conditions
         )
-        return [(sf_id, key) for sf_id, key in connection.execute(query)]
+        return [(sf_id, key) for sf_id, key in connection.execute(query).all()]  # one by one takes several times as long
 
     def memories(self, object_name: str, keys: Iterable[str]) -> Mapping[str, tuple[Link | None, Values | None]]:
         """Return link and local values of each key that has either."""
