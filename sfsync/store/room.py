@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, select, text
@@ -20,7 +20,7 @@ from sfsync.errors import StoreRefused, StoreUnavailable
 from sfsync.mapping import Mappings, ObjectMapping
 from sfsync.mirror.merge import Link, Merged
 from sfsync.mirror.plan import Outcome, Plan, Result, Unplannable
-from sfsync.mirror.translate import KEY_FIELD, Bookmark, Ids, Page, Seen
+from sfsync.mirror.translate import Bookmark, Ids, Page, Seen
 from sfsync.records import CaseEvent, Values
 from sfsync.rules.evaluate import Ask, Evaluation, Facts
 from sfsync.store import local
@@ -29,14 +29,12 @@ from sfsync.store.contract import apply, lock_version, read_clocks, read_facts, 
 from sfsync.store.forms import any_of, clean, staged, text_array, value_json, wire_json
 from sfsync.store.lease import Lease, prove
 from sfsync.store.local import LocalRow
+from sfsync.store.outcomes import THIS_LINK, pairs, postpone, quarantine, settle_done
 from sfsync.store.story import keep_marks, read_part
 from sfsync.store.tables import bookmark, client, link, org
 
 MAX_ATTEMPTS = 8
 """A change that was begun this often and never ended goes to quarantine: it may be what kills the worker (P15)."""
-
-LONGEST_WAIT = timedelta(hours=1)
-"""A change that is to be tried later is tried at least this often."""
 
 MERGES_FOLLOWED = 8
 """How many winners that were merged themselves a lookup is followed through."""
@@ -46,7 +44,6 @@ BEHIND_ROWS = 1_000
 """Pages of a first load with this many records are put in force while the next one is read and merged."""
 
 _LINK = tuple(link.c[f.name] for f in fields(Link))
-_THIS_LINK = "l.client = :client AND l.org = :org AND l.object = s.object AND l.key = s.key"
 
 
 class OrgRoom:
@@ -71,6 +68,7 @@ class OrgRoom:
         """The client's other orgs, without which its records are half known."""
         self._database, self._client, self._org = database, client, org
         self._mappings, self._lease = mappings, lease
+        self._scope = {"client": client, "org": org}
         self._pin: str | None = None
         self._facts_version: int | None = None
         self._telling: str | None = None
@@ -127,7 +125,7 @@ class OrgRoom:
             found = Ids(self._pin or "")
             for column, wanted in ((link.c.sf_id, wanted_ids), (link.c.key, wanted_keys)):
                 if wanted:
-                    found.update(self._pairs(connection, column, wanted))
+                    found.update(pairs(connection, self._org, column, wanted))
             if wanted_keys:
                 found.gone, into = self._gone(connection, wanted_keys)
                 found.to_id.update(into)
@@ -150,13 +148,6 @@ class OrgRoom:
             if not ends:
                 break
         return gone, into
-
-    def _pairs(self, connection: Connection, column: Any, wanted: list[str], *conditions: Any) -> list[tuple[str, str]]:
-        query = select(link.c.sf_id, link.c.key).where(
-            link.c.org == self._org, link.c.sf_id.is_not(None), column == any_of(wanted), *conditions
-        )
-        found = connection.execute(query).all()  # row by row takes several times as long
-        return [(sf_id, key) for sf_id, key in found]
 
     def memories(self, object_name: str, keys: Iterable[str]) -> Mapping[str, tuple[Link | None, Values | None]]:
         """Return link and local values of each key that has either."""
@@ -361,7 +352,7 @@ class OrgRoom:
         """Set aside records whose key somebody edited: one key, one record in an org (I10)."""
         if not news:
             return news
-        known = dict(self._pairs(connection, link.c.sf_id, [seen.sf_id for seen, _ in news]))
+        known = dict(pairs(connection, self._org, link.c.sf_id, [seen.sf_id for seen, _ in news]))
         kept: dict[str, tuple[Seen, Merged]] = {}
         for seen, one in news:
             before = kept.get(seen.key)
@@ -374,8 +365,8 @@ class OrgRoom:
             else:
                 kept[seen.key] = (seen, one)
                 continue
-            self._quarantine(
-                connection, object_name, seen.sf_id, "in", "", "KEY_NOT_UNIQUE", f"{seen.sf_id}: {why}",
+            quarantine(
+                connection, self._scope, object_name, seen.sf_id, "in", "", "KEY_NOT_UNIQUE", f"{seen.sf_id}: {why}",
                 "put the key back in the org; a key is never edited", seen.stamp,
             )  # fmt: skip
         return list(kept.values())
@@ -406,7 +397,7 @@ class OrgRoom:
                     f"ON CONFLICT (client, org, object, key) DO UPDATE SET {updates}, touched = l.touched + 1, "
                     "state = 'ready', next_try_at = NULL"
                 ),
-                {"client": self._client, "org": self._org},
+                self._scope,
             )
 
     def _touch_elsewhere(self, connection: Connection, object_name: str, keys: list[str]) -> None:
@@ -430,7 +421,7 @@ class OrgRoom:
                     f"UPDATE link l SET deleted = true, stamp = greatest(l.stamp, s.at) FROM {stage} s "
                     "WHERE l.client = :client AND l.org = :org AND l.sf_id = s.sf_id AND NOT l.deleted RETURNING l.key"
                 ),
-                {"client": self._client, "org": self._org},
+                self._scope,
             ).scalars()
             gone = {} if mapping.copy else dict.fromkeys(keys, True)
         return local.mark_deleted(connection, self._client, mapping.record, gone, version) if gone else []
@@ -465,7 +456,7 @@ class OrgRoom:
                     f"WHERE NOT EXISTS (SELECT 1 {noted} AND c.kept = s.kept AND c.lost = s.lost) "
                     "ON CONFLICT DO NOTHING"
                 ),
-                {"client": self._client, "org": self._org},
+                self._scope,
             )
 
     def _hear_echoes(self, connection: Connection, page: Page) -> None:
@@ -553,7 +544,7 @@ class OrgRoom:
         if not rows:
             return
         columns = {"object": "TEXT", "key": "TEXT", "touched": "BIGINT", "wanted": "BOOLEAN"}
-        scope = {"client": self._client, "org": self._org}
+        scope = self._scope
         with self._writing() as connection, staged(connection, columns, rows) as stage:
             connection.execute(
                 text(
@@ -561,17 +552,17 @@ class OrgRoom:
                     "settled = CASE WHEN s.wanted THEN l.settled ELSE greatest(l.settled, s.touched) END, "
                     "revision = CASE WHEN s.wanted THEN l.revision + 1 ELSE l.revision END, "
                     "agreed = CASE WHEN s.wanted OR l.deleted THEN l.agreed ELSE l.remote END "
-                    f"FROM {stage} s WHERE {_THIS_LINK}"
+                    f"FROM {stage} s WHERE {THIS_LINK}"
                 ),
                 scope,
             )
             killers = connection.execute(
-                text(f"SELECT l.object, l.key FROM link l JOIN {stage} s ON {_THIS_LINK} WHERE l.attempts >= :bound"),
+                text(f"SELECT l.object, l.key FROM link l JOIN {stage} s ON {THIS_LINK} WHERE l.attempts >= :bound"),
                 {**scope, "bound": MAX_ATTEMPTS},
             ).all()
             for object_name, key in killers:
-                self._quarantine(
-                    connection, object_name, key, "out", "", "NEVER_ENDED",
+                quarantine(
+                    connection, self._scope, object_name, key, "out", "", "NEVER_ENDED",
                     f"begun {MAX_ATTEMPTS} times and never ended", "look at what this record does to a worker", now,
                 )  # fmt: skip
 
@@ -581,13 +572,14 @@ class OrgRoom:
         with self._writing() as connection:
             done = [one for one in answered if one.result is Result.DONE]
             if done:
-                self._settle_done(connection, done)
-            self._postpone(connection, [o for o in answered if o.result in (Result.LATER, Result.MOVED)], now)
+                settle_done(connection, self._scope, self._mappings, done, self._examined)
+            postpone(connection, self._scope, [o for o in answered if o.result in (Result.LATER, Result.MOVED)], now)
             for outcome in answered:
                 if outcome.result is Result.REJECTED:
                     change = outcome.change
-                    self._quarantine(
+                    quarantine(
                         connection,
+                        self._scope,
                         change.object,
                         change.key,
                         "out",
@@ -598,113 +590,10 @@ class OrgRoom:
                         now,
                     )
             for one in refused:
-                self._quarantine(
-                    connection, one.object, one.key, "out", one.field, "CANNOT_HOLD", one.reason,
+                quarantine(
+                    connection, self._scope, one.object, one.key, "out", one.field, "CANNOT_HOLD", one.reason,
                     "correct the value, or the field's type in the mapping", now,
                 )  # fmt: skip
-
-    def _settle_done(self, connection: Connection, done: list[Outcome]) -> None:
-        ids = self._ids_for_settling(connection, done)
-        rows = []
-        for one in done:
-            change = one.change
-            lookups = self._mappings.by_object[change.object].lookups
-            sent = {
-                name: ids.get(value[4:])
-                if name in lookups and isinstance(value, str) and value.startswith("key:")
-                else value
-                for name, value in change.fields.items()
-            }
-            unknown = [n for n, value in sent.items() if value is None and change.fields[n] is not None]
-            for (
-                name
-            ) in unknown:  # the parent's id is not known yet: the next read tells, until then it counts as unwritten
-                del sent[name]
-            touched = self._examined.get((change.object, change.key), 0)
-            emptied = KEY_FIELD in sent and sent[KEY_FIELD] is None  # its own key may have to follow
-            looked_at = 0 if unknown or emptied else touched
-            rows.append([change.object, change.key, one.sf_id, wire_json(sent), change.revision, looked_at])
-        columns = {
-            "object": "TEXT",
-            "key": "TEXT",
-            "sf_id": "TEXT",
-            "sent": "JSONB",
-            "revision": "BIGINT",
-            "seen": "BIGINT",
-        }
-        scope = {"client": self._client, "org": self._org}
-        with staged(connection, columns, rows) as stage:
-            connection.execute(
-                text(
-                    "UPDATE link l SET sf_id = coalesce(s.sf_id, l.sf_id), remote = l.remote || s.sent, "
-                    "agreed = l.agreed || s.sent, revision = greatest(l.revision, s.revision), "
-                    "settled = greatest(l.settled, s.seen), attempts = 0, tries = 0, next_try_at = NULL, "
-                    "echo_after = (SELECT b.read_to FROM bookmark b WHERE b.client = :client AND b.org = :org "
-                    "AND b.object = l.object), "
-                    f"state = 'ready' FROM {stage} s WHERE {_THIS_LINK}"
-                ),
-                scope,
-            )
-            connection.execute(
-                text(
-                    f"DELETE FROM quarantine q USING {stage} s WHERE q.client = :client AND q.org = :org "
-                    "AND q.object = s.object AND q.key = s.key AND q.direction = 'out'"
-                ),
-                scope,
-            )
-
-    def _ids_for_settling(self, connection: Connection, done: list[Outcome]) -> dict[str, str]:
-        wanted = {
-            value[4:]
-            for one in done
-            for value in one.change.fields.values()
-            if isinstance(value, str) and value.startswith("key:")
-        }
-        found = {key: sf_id for sf_id, key in self._pairs(connection, link.c.key, sorted(wanted))} if wanted else {}
-        return found | {one.change.key: one.sf_id for one in done if one.sf_id}
-
-    def _postpone(self, connection: Connection, outcomes: list[Outcome], now: datetime) -> None:
-        if not outcomes:
-            return
-        rows = [(one.change.object, one.change.key, one.result is Result.LATER) for one in outcomes]
-        columns = {"object": "TEXT", "key": "TEXT", "later": "BOOLEAN"}
-        with staged(connection, columns, rows) as stage:
-            connection.execute(
-                text(
-                    "UPDATE link l SET attempts = 0, tries = l.tries + 1, next_try_at = CASE WHEN s.later "
-                    "THEN CAST(:now AS timestamptz) + least(make_interval(secs => 30 * power(2, least(l.tries, 10))), "
-                    "CAST(:longest AS interval)) END "
-                    f"FROM {stage} s WHERE {_THIS_LINK}"
-                ),
-                {"client": self._client, "org": self._org, "now": now, "longest": LONGEST_WAIT},
-            )
-
-    def _quarantine(
-        self, connection: Connection, object_name: str, key: str, direction: str, field: str, code: str, message: str,
-        advice: str, now: datetime,
-    ) -> None:  # fmt: skip
-        connection.execute(
-            text(
-                "INSERT INTO quarantine AS q "
-                "(client, org, object, key, direction, field, code, message, advice, tries, since, last_at) "
-                "VALUES (:client, :org, :object, :key, :direction, :field, :code, :message, :advice, 1, :now, :now) "
-                "ON CONFLICT (client, org, object, key, direction) DO UPDATE SET field = excluded.field, "
-                "code = excluded.code, message = excluded.message, advice = excluded.advice, tries = q.tries + 1, "
-                "last_at = excluded.last_at"
-            ),
-            {
-                "client": self._client, "org": self._org, "object": object_name, "key": key, "direction": direction,
-                "field": field, "code": code, "message": clean(message), "advice": clean(advice), "now": now,
-            },
-        )  # fmt: skip
-        if direction == "out":
-            connection.execute(
-                text(
-                    "UPDATE link SET state = 'quarantined' "
-                    "WHERE client = :client AND org = :org AND object = :object AND key = :key"
-                ),
-                {"client": self._client, "org": self._org, "object": object_name, "key": key},
-            )
 
     # --- inside ---------------------------------------------------------------------------------
 
