@@ -26,7 +26,7 @@ from sfsync.rules.evaluate import Ask, Evaluation, Facts
 from sfsync.store import local
 from sfsync.store.connection import Database
 from sfsync.store.contract import apply, lock_version, read_clocks, read_facts, set_version
-from sfsync.store.forms import any_of, clean, staged, text_array, value_json, wire_json
+from sfsync.store.forms import any_of, staged, text_array, value_json, wire_json
 from sfsync.store.lease import Lease, prove
 from sfsync.store.local import LocalRow
 from sfsync.store.outcomes import THIS_LINK, pairs, postpone, quarantine, settle_done

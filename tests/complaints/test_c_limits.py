@@ -20,9 +20,7 @@ def packs(count: int) -> list[Change]:
 
 
 def changed(outcomes: list[Outcome]) -> list[Change]:
-    return [
-        Change(o.change.object, o.change.key, o.sf_id, {"used_minutes": "0.50"}, revision=2) for o in outcomes
-    ]
+    return [Change(o.change.object, o.change.key, o.sf_id, {"used_minutes": "0.50"}, revision=2) for o in outcomes]
 
 
 def known(reached: Reached) -> set[str]:
