@@ -69,6 +69,14 @@ Everything the control face does is a plain method: `insert`, `update`, `upsert`
 with `user=`), `seed_rows`, `hold` / `within` / `commit_held`, `schema_change`, `assign`, `reset`; `org.faults`,
 `org.journal`, `org.clock` and `org.logins` are plain attributes.
 
+## How it is checked
+
+* Exchanges and describes recorded from real orgs are replayed in process and over HTTPS; the tests print how many match
+  and why others cannot (`pytest -s tests/contract/localorg/test_recordings.py`).
+* What holds of any org is asked in process, over HTTPS and, when one is named, of a real org, where nothing is left
+  behind: `SFSYNC_CONTRACT_TOKEN=… pytest tests/contract/localorg/test_any_org.py --org https://acme.my.salesforce.com`.
+  Last run against a real org: none yet.
+
 ## Tried with
 
 Software that others wrote, unchanged, over HTTPS (a hosts file or its like points `*.salesforce.com` here):
@@ -76,7 +84,7 @@ Software that others wrote, unchanged, over HTTPS (a hosts file or its like poin
 * simple-salesforce 1.12.10 and jsforce 3, in the test suite: logins, records, queries, Bulk 1.0 and 2.0, collections,
   Metadata API.
 * Salesforce CLI 2.150: JWT login, query, records, tree and bulk import and export, limits, describe, lists of metadata,
-  deploy and retrieve of a source project.
+  deploy, validation, quick deploy and retrieve of a source project.
 * CumulusCI 4.10: org info, deploy, check, retrieve, record types, extract and load of data, uninstall.
 * Airbyte's Salesforce source 2.10: check, discover, read by REST and by Bulk 2.0, incremental and full.
 * tap-salesforce 2.8 (Singer): discover and sync by REST and by Bulk 1.0 (it waits 20 s between two looks at a batch).
