@@ -332,7 +332,9 @@ class _Select:
             if by_group:
                 sql = sql.replace(found.sql, self.groups.shown(found.sql, what, complaint))
             indexed = found.field.unique or found.field.external_id  # and paged through by key: the index decides
-            if found.field.is_text and not found.field.case_sensitive and not indexed:
+            if found.field.type == "picklist" and found.field.picklist:
+                sql = functions.listed_sql(sql, found.field, self.compiler.parameters)
+            elif found.field.is_text and not found.field.case_sensitive and not indexed:
                 sql = f"soql_sorted({sql})"
             return sql, found.owner is not self.scope.base and not _always_there(found.owner)
         if is_aggregate(what):

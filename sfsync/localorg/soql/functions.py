@@ -88,6 +88,14 @@ def label_sql(operand: str, one: Field, parameters: Parameters) -> str:
     return f"(CASE {operand} {cases} ELSE {operand} END)"
 
 
+def listed_sql(operand: str, one: Field, parameters: Parameters) -> str:
+    """Return SQL by which values of a picklist are in the order of the list, and others behind them."""
+    places = " ".join(
+        f"WHEN {parameters.bind(each.value)} THEN '{place:05}'" for place, each in enumerate(one.picklist)
+    )
+    return f"(CASE {operand} {places} ELSE '99999' || soql_sorted({operand}) END)"
+
+
 def register(connection: sqlite3.Connection) -> None:
     """Give ``connection`` the functions that compiled statements call."""
     connection.create_function("soql_fold", 1, _fold, deterministic=True)

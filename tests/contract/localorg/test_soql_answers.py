@@ -358,6 +358,21 @@ def test_text_is_ordered_without_case(world: World) -> None:
     assert [record["Subject"] for record in found] == ["Fire", "ice"]
 
 
+def test_a_picklist_is_ordered_as_its_values_are_listed_and_others_come_last() -> None:
+    made = World()
+    for status in ("Closed", "Zebra", "new", "Working", None, "Aardvark"):
+        made.add("Case", Status=status)
+    upwards = ["new", "Working", "Closed", "Aardvark", "Zebra"]
+    found = [r["Status"] for r in made.ask("SELECT Status FROM Case ORDER BY Status")]
+    assert found == [None, *upwards]
+    assert [r["Status"] for r in made.ask("SELECT Status FROM Case ORDER BY Status DESC NULLS LAST")] == [
+        *reversed(upwards),
+        None,
+    ]
+    groups = made.ask("SELECT Status FROM Case GROUP BY Status ORDER BY Status NULLS LAST")
+    assert [r["Status"] for r in groups] == [*upwards, None]
+
+
 def test_limit_and_offset_cut_the_answer_and_its_size(world: World) -> None:
     result = world.run("SELECT Name FROM Pack__c ORDER BY Name LIMIT 2 OFFSET 1")
     assert [record["Name"] for record in result.page(world.storage.db)] == ["P2", "P3"]
