@@ -139,7 +139,9 @@ def soap(call: Call) -> Response:
 def refused(request: Request, error: ApiError) -> Response:
     """Return the fault that a refusal is on this face."""
     if error.code != "INVALID_SESSION_ID" and error.status != 401:
-        answer = _fault(_family(request), Fault(error.code, error.message))
+        # A body that could not even be unpacked is the client's doing, and no accident of ours.
+        code = "soapenv:Client" if (error.status, error.code) == (400, "UNKNOWN_EXCEPTION") else error.code
+        answer = _fault(_family(request), Fault(code, error.message))
         answer.status = error.status if error.status in (404, 405, 410) else 500
         return answer
     message = "Invalid Session ID found in SessionHeader: Illegal Session. Session not found, missing session key"

@@ -221,6 +221,8 @@ def test_a_body_that_is_not_what_it_says_is_refused(client: Client) -> None:
         answer = client.ask("POST", "sobjects/Account", body, **headers)
         assert answer.status == 400
         assert answer.json()[0]["errorCode"] in ("JSON_PARSER_ERROR", "UNKNOWN_EXCEPTION")
+    over_soap = client.ask("POST", "/services/Soap/u/61.0", b"not gzip", Content_Encoding="gzip")
+    assert b"<faultcode>soapenv:Client</faultcode>" in over_soap.body
 
 
 def test_a_uri_that_is_too_long_is_refused(client: Client) -> None:
