@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
+from sfsync.policy import Policy
 from sfsync.records import Posting, PostingKind
 from tests.vectors.ledger_scene import ZONE, Scene, Words, instant_day
 from tests.vectors.registry import Sums, Vector, area
 
 A_POOL = {"lot": "A", "minutes": 4800, "activated_on": "2026-11-01", "last_valid_day": "2027-05-01"}
 """What a vector draws on that names no lots."""
+
+FIRST = ("approved", "used", "entries", "entry")
+"""What is given is read in this order; then what else is."""
 
 Act = tuple[date, int, Callable[[Scene], None]]
 
@@ -65,13 +69,14 @@ def play(v: Vector) -> tuple[Scene, dict[str, Any]]:
     seen: dict[str, Any] = {"runs": [], "decisions": []}
     today = max((p.activated_on for p in scene.packs.values() if p.activated_on), default=None)
     script = Script(v, scene, seen, today or date(2026, 11, 1))
-    for name in ("approved", "used", "entries", "entry"):
-        if name in v.given:
-            script.read(name, v.given[name])
     if "priority" in v.given:
         script.priority = v.given["priority"]
+    for name in [*FIRST, *(key for key in v.given if key not in FIRST and hasattr(script, f"read_{key}"))]:
+        if name in v.given:
+            script.read(name, v.given[name])
     for name in v.when:
-        script.read(name, v.when[name])
+        if name not in Policy.model_fields:
+            script.read(name, v.when[name])
     for day, _, act in sorted(script.acts, key=lambda act: act[:2]):
         act(scene)
         scene.settle(day)

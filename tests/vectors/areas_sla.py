@@ -40,20 +40,6 @@ KINDS = {
     "status_change": "status",
 }
 CASE = "case"
-IN_FACTS = (
-    "thresholds_pct",
-    "business_day_mode",
-    "reopen",
-    "reopen_grace_minutes",
-    "breach_basis",
-    "priority_change",
-    "ack_pause_statuses",
-    "resolution_pause_statuses",
-    "channel_outside_plan",
-)
-"""Keys of the policy that a vector may tell among its facts."""
-
-
 @cache
 def shipped() -> Plans:
     """Return the plans the project ships, for the channels they allow."""
@@ -221,9 +207,6 @@ class Told:
     def _policy(self) -> Policy:
         v = self.v
         more: dict[str, Any] = {"consultant_usernames": ["consultant@*"]}
-        for key in IN_FACTS:
-            if v.has(key):
-                more[key] = v.get(key)
         if v.has("pause_statuses"):
             kind = "ack_pause_statuses" if self.clock == "ack" else "resolution_pause_statuses"
             more[kind] = v.get("pause_statuses")
@@ -325,6 +308,19 @@ class Told:
             now=now or max(self.times),
         )
 
+    def known_at(self, now: datetime, previous: Sequence[Milestone] = ()) -> SlaOutcome:
+        """Evaluate what had happened by ``now``: a sweep does not know an answer that is still to come."""
+        rows = [r for r in self.rows if r.at <= now]
+        status = next((r.new for r in reversed(rows) if r.field == "status"), "New")
+        answered = self.case.acknowledged_at
+        case = replace(
+            self.case,
+            status=status,
+            is_closed=status == "Closed",
+            acknowledged_at=answered if answered is not None and answered <= now else None,
+        )
+        return self.evaluate(now, previous, rows, case)
+
     def milestones(self, outcome: SlaOutcome) -> list[Milestone]:
         return [m for m in outcome.milestones if m.clock == self.clock]
 
@@ -390,10 +386,10 @@ def figures(told: Told, m: Milestone, outcome: SlaOutcome) -> dict[str, Any]:
 
 def swept(told: Told, sweeps: Sequence[str]) -> dict[str, Any]:
     """Return what each sweep sees and how many milestones it writes, from a store that saw the case created."""
-    stored = told.milestones(told.evaluate(now=told.created_at))
+    stored = told.milestones(told.known_at(told.created_at))
     flags, writes, fired = [], [], []
     for text in sweeps:
-        outcome = told.evaluate(now=instant(text), previous=stored)
+        outcome = told.known_at(instant(text), stored)
         found = told.milestones(outcome)
         flags.append(outcome.fields["breached"])
         writes.append(sum(m not in stored for m in found))

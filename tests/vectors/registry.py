@@ -81,8 +81,12 @@ class Vector:
         return key in self.when or key in self.given
 
     def policy(self, **more: Any) -> Policy:
-        """Return the contract's default policy with what this vector and ``more`` say; unknown keys are refused."""
-        said = {ALSO_CALLED.get(key, key): value for key, value in {**self.overrides, **more}.items()}
+        """Return the contract's default policy with what this vector and ``more`` say; unknown keys are refused.
+
+        A key of the policy may stand among the facts too.
+        """
+        facts = {key: self.get(key) for key in Policy.model_fields if self.has(key)}
+        said = {ALSO_CALLED.get(key, key): value for key, value in {**self.overrides, **facts, **more}.items()}
         return Policy.model_validate({**self.meta["default_policy"], **said})
 
 
