@@ -5,8 +5,13 @@ It may not know how anything is done. It keeps one law: nothing on the page's ta
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from textwrap import wrap
+
 from sfsync.localorg.faults import KINDS
 from sfsync.localorg.formula_tree import FUNCTIONS
+from sfsync.localorg.metadata.fields import DESCRIBE_TYPES, NOT_MODELLED
+from sfsync.localorg.metadata.kinds import KINDS as KINDS_OF_METADATA
 from sfsync.localorg.standard import standard_schema
 from sfsync.localorg.world import gathered_routes
 
@@ -113,7 +118,7 @@ get refused here.
 
 def page() -> str:
     """Return the whole page, ending with a newline."""
-    parts = [_INTRODUCTION, _routes(), _objects(), _formulas(), _faults()]
+    parts = [_INTRODUCTION, _routes(), _objects(), _metadata(), _formulas(), _faults()]
     return "\n".join(parts)
 
 
@@ -146,6 +151,27 @@ def _objects() -> str:
         marks = ("yes" if each.has_bin and each.undeletable else "", "yes" if each.history_enabled else "")
         lines.append(f"| {each.name} | {each.key_prefix} | {len(each.fields)} | {marks[0]} | {marks[1]} |")
     return "\n".join([*lines, ""])
+
+
+def _metadata() -> str:
+    def names(found: Iterable[str]) -> str:
+        return "\n".join(wrap(", ".join(f"`{name}`" for name in sorted(found)) + ".", 120, break_on_hyphens=False))
+
+    return "\n\n".join(
+        [
+            "## Metadata",
+            "A deploy changes what the org does by:",
+            names(
+                [kind.name for kind in KINDS_OF_METADATA.values() if kind.applied] + ["CustomField", "ValidationRule"]
+            ),
+            "It keeps for listing, retrieval and the pages for people, without any other effect:",
+            names(kind.name for kind in KINDS_OF_METADATA.values() if not kind.applied),
+            "Every other type is refused with `not modelled`. Types of `CustomField`:",
+            names(DESCRIBE_TYPES),
+            "Refused with `not modelled`:",
+            names(NOT_MODELLED) + "\n",
+        ]
+    )
 
 
 def _formulas() -> str:

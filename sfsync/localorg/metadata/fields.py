@@ -40,7 +40,7 @@ DESCRIBE_TYPES = {
     "AutoNumber": "string",
     "EncryptedText": "encryptedstring",
 }
-_NOT_MODELLED = frozenset(
+NOT_MODELLED = frozenset(
     {
         "Summary",
         "Location",
@@ -72,14 +72,14 @@ _NEEDS = {
 _EXTERNAL = frozenset({"Text", "Number", "Email", "AutoNumber"})
 KNOWN = frozenset(
     """fullName businessOwnerGroup businessOwnerUser businessStatus caseSensitive complianceGroup customDataType
-    defaultValue deleteConstraint deprecated description displayFormat elementType encryptionScheme escapeMarkup
-    externalDeveloperName externalId fieldManageability formula formulaTreatBlanksAs inlineHelpText isAIPredictionField
-    isConvertLeadDisabled isFilteringDisabled isNameField isSortingDisabled label length lookupFilter maskChar maskType
-    metadataRelationshipControllingField populateExistingRows precision referenceTargetField referenceTo
-    relationshipLabel relationshipName relationshipOrder reparentableMasterDetail required restrictedAdminField scale
-    securityClassification startingNumber stripMarkup summarizedField summaryFilterItems summaryForeignKey
-    summaryOperation trackFeedHistory trackHistory trackTrending translateData type unique valueSet visibleLines
-    writeRequiresMasterRead""".split()
+    defaultValue deleteConstraint deprecated description displayFormat displayLocationInDecimal elementType
+    encryptionScheme escapeMarkup externalDeveloperName externalId fieldManageability formula formulaTreatBlanksAs
+    inlineHelpText isAIPredictionField isConvertLeadDisabled isFilteringDisabled isNameField isSortingDisabled label
+    length lookupFilter maskChar maskType metadataRelationshipControllingField populateExistingRows precision
+    referenceTargetField referenceTo relationshipLabel relationshipName relationshipOrder reparentableMasterDetail
+    required restrictedAdminField scale securityClassification startingNumber stripMarkup summarizedField
+    summaryFilterItems summaryForeignKey summaryOperation trackFeedHistory trackHistory trackTrending translateData
+    type unique valueSet visibleLines writeRequiresMasterRead""".split()
 )
 _BOOLEANS = frozenset(
     """caseSensitive deprecated escapeMarkup externalId isFilteringDisabled isNameField isSortingDisabled required
@@ -158,7 +158,7 @@ def _made(
     schema: Schema,
     value_sets: Callable[[str], tuple[PicklistValue, ...] | None],
 ) -> Field:
-    if kind in _NOT_MODELLED:
+    if kind in NOT_MODELLED:
         raise Refused(f"not modelled: a CustomField of type {kind}")
     if kind not in DESCRIBE_TYPES:
         raise Refused(

@@ -207,6 +207,7 @@ REFUSED = [
     (field("Text", "<length>9</length><unique>perhaps</unique>"), "is not a valid value for the type xsd:boolean"),
     (field("Date", "<externalId>true</externalId>"), "Cannot set externalId on a field of type Date"),
     (field("Summary"), "not modelled: a CustomField of type Summary"),
+    (field("Location", "<displayLocationInDecimal>true</displayLocationInDecimal>"), "not modelled: a CustomField of"),
     (text_field("Bad__Name__c"), "can only contain underscores and alphanumeric characters"),
     (text_field("Nope"), "Could not resolve standard field's name."),
     (lookup("L__c", "Nope__c", "Boxes"), "referenceTo value of 'Nope__c' does not resolve to a valid sObject type"),
