@@ -34,8 +34,12 @@ def listed_holidays(choice: HolidayChoice, years: Iterable[int]) -> dict[date, s
 def _listed(one: HolidayList, years: list[int]) -> dict[date, str]:
     import holidays  # a twentieth of a second, paid at publication only
 
+    # Left to itself the package reads the language off the machine: names would differ from worker to worker.
+    language = getattr(getattr(holidays, one.country, None), "default_language", None)
     try:
-        found = holidays.country_holidays(one.country, subdiv=one.subdivision, years=years, categories=one.categories)
+        found = holidays.country_holidays(
+            one.country, subdiv=one.subdivision, years=years, categories=one.categories, language=language
+        )
     except (NotImplementedError, ValueError) as error:
         raise PolicyError(f"no holidays are known for {one.where} {'/'.join(one.categories)}: {error}") from error
     return dict(found.items())

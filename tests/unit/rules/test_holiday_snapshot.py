@@ -44,14 +44,22 @@ def test_a_client_excludes_bridge_days_and_includes_its_own() -> None:
     assert days[date(2026, 9, 13)] == "System administrators' day"
 
 
+def test_names_are_in_the_countrys_own_language_whatever_the_machine_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for spoken in ("C.UTF-8", "en_US.UTF-8", "ro_RO.UTF-8"):
+        for name in ("LANGUAGE", "LC_ALL", "LANG"):
+            monkeypatch.setenv(name, spoken)
+        assert listed_holidays(ARGENTINA, [2027])[date(2027, 1, 1)] == "Año Nuevo"
+        assert listed_holidays(HolidayChoice(country="RO"), [2027])[date(2027, 12, 1)] == "Ziua Națională a României"
+
+
 def test_a_contract_may_take_the_holidays_of_several_places_together() -> None:
-    both = HolidayChoice(country="AR", also=({"country": "RO"}, {"country": "ES", "subdivision": "CT"}))
+    both = HolidayChoice(country="AR", also=({"country": "ES", "subdivision": "CT"}, {"country": "RO"}))
     found = listed_holidays(both, [2027])
     alone = [listed_holidays(HolidayChoice(country=c, subdivision=s), [2027]) for c, s in [("AR", None), ("RO", None)]]
     assert found.keys() > alone[0].keys() | alone[1].keys()
     assert date(2027, 9, 11) in found, "the day of Catalonia alone"
     assert found[date(2027, 1, 1)] == alone[0][date(2027, 1, 1)], "the contract's own list names what several have"
-    assert source_name(both).endswith(" AR public, RO public, ES-CT public")
+    assert source_name(both).endswith(" AR public, ES-CT public, RO public")
     without = HolidayChoice(country="AR", also=({"country": "RO"},), exclude={date(2027, 1, 24): "we work"})
     days = make_snapshot(without, first_year=2027, number=1, now=NOW).days
     assert date(2027, 1, 24) not in days
