@@ -92,12 +92,19 @@ class FleetOnStage:
         assert row is not None
         return f"{row[0]} MB, {row[1]} connections; {row[2]}"
 
+    def failures(self) -> list[tuple[str, str, int]]:
+        """Return what ended otherwise than well: state, error, how often."""
+        with psycopg.connect(self.store_url) as owner:
+            return owner.execute(
+                "SELECT state, error, count(*) FROM run WHERE state <> 'done' GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 5"
+            ).fetchall()
+
     def sums(self) -> tuple[int, int, int]:
-        """Return runs that ended well, the API calls they made, and the records they wrote."""
+        """Return runs that ended well and the records they wrote, and the API calls of all runs, failed ones too."""
         with psycopg.connect(self.store_url) as owner:
             row = owner.execute(
-                "SELECT count(*), coalesce(sum((counts->>'calls')::int), 0), coalesce(sum((counts->>'wrote')::int), 0) "
-                "FROM run WHERE state = 'done'"
+                "SELECT count(*), (SELECT coalesce(sum(ours), 0)::int FROM api_use), "
+                "coalesce(sum((counts->>'wrote')::int), 0)::int FROM run WHERE state = 'done'"
             ).fetchone()
         assert row is not None
         return row[0], row[1], row[2]
@@ -124,7 +131,7 @@ class FleetOnStage:
         after = self.sums()
         seconds = last - first
         calls, wrote = after[1] - before[1], after[2] - before[2]
-        assert calls == self.answered() - answered, "what we count is what the orgs count"
+        assert calls == self.answered() - answered, f"what we count is what the orgs count; {self.failures()}"
         print(
             f"{saying}, {processes} process(es): {count} orgs in {seconds:.1f} s, "
             f"{(count - at_first) / max(seconds, 0.001):.1f} orgs/s, {calls} API calls, {wrote} records written, "
@@ -193,6 +200,7 @@ def test_fleet_of_quiet_and_working_orgs(tmp_path: Path, own_database_url: str, 
         stage.make_due()
         stage.round(runtime, 2, f"{min(WORKING, count)} orgs with {CHANGES} changes each, the others quiet")
         print(f"the store: {stage.store_figures()}")
+        print(f"runs that did not end well, by their errors: {stage.failures()}")
         _latency(stage)
 
 
