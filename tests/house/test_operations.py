@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import yaml
 
 from sfsync.cli import root
+from sfsync.settings import load
 from sfsync.watch import METRICS
 from tests.house.tree import ROOT
 
@@ -79,3 +82,32 @@ def test_every_unit_restarts_always_and_may_write_in_one_place() -> None:
     for path in sorted(Path(FOLDER / "systemd").glob("*.service")):
         lines = path.read_text().splitlines()
         assert {"Restart=always", "ProtectSystem=strict", "NoNewPrivileges=yes"} <= set(lines), path.name
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed here")
+def test_systemd_understands_every_unit(tmp_path: Path) -> None:
+    def complaints(text: str) -> list[str]:
+        unit = tmp_path / "sfsync-tried@.service"
+        unit.write_text(text.replace("/usr/local/bin/sfsync", "/bin/true"))
+        asked = ["systemd-analyze", "verify", "--man=no", str(unit)]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        return [line for line in done.stderr.splitlines() if "sfsync" in line]
+
+    units = [path.read_text() for path in sorted((FOLDER / "systemd").glob("*.service"))]
+    assert len(units) == 3
+    assert [complaints(unit) for unit in units] == [[], [], []]
+    assert complaints(units[0].replace("Restart=always", "Restart=perhaps"))
+    assert complaints(units[0].replace("UMask=", "Umask="))
+
+
+def test_the_compose_file_names_nothing_that_is_not_there() -> None:
+    whole = yaml.safe_load((FOLDER / "compose.yaml").read_text())
+    services = whole["services"]
+    for name, service in services.items():
+        assert set(service.get("depends_on", ())) <= services.keys(), name
+        mounted = {volume.split(":")[0] for volume in service.get("volumes", ())}
+        assert {volume for volume in mounted if not volume.startswith(("/", "."))} <= whole["volumes"].keys(), name
+    said = {key: value.replace("${STORE_PASSWORD:?}", "x") for key, value in whole["x-sfsync"]["environment"].items()}
+    read = load(environ={key: value for key, value in said.items() if key != "SFSYNC_CONFIG"})
+    assert read.store.url == "postgresql://sfsync:x@store/sfsync"
+    assert read.broker.url == "redis://broker:6379/0"
