@@ -32,9 +32,9 @@ $(STAMP): requirements.lock pyproject.toml
 demo: venv ## the whole line with real parts (ARGS="--cases FILE.csv --keep")
 	$(BIN)/sfsync demo $(ARGS)
 
-# A file stays in one process: what its tests share (a store, a deployed org) is made once.
+# A file stays in one process: what its tests share (a store, a deployed org) is made once. The slow ones come first.
 test: venv ## the whole suite (ARGS="-k WORD", PROCESSES=0 for one process)
-	$(BIN)/python -m pytest -m "not bench" -n $(PROCESSES) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not bench" -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 house: venv ## the house rules alone
 	$(BIN)/python -m pytest tests/house $(ARGS)
