@@ -6,10 +6,12 @@ because it runs where sfsync is not installed.
 
 import json
 import sys
+import time
 import types
 from functools import lru_cache
 from pathlib import Path
 
+PLACE = Path(sys.argv[2])
 HOSTS = ("https://login.salesforce.com", "https://test.salesforce.com")
 
 
@@ -27,6 +29,11 @@ def lead_home(url):
     requests.Session.send = send_home
 
 
+def now():
+    """Note that everything is imported: from here on the peer is measured, as sfsync is."""
+    (PLACE / "began").write_text(str(time.perf_counter()))
+
+
 def gurglefish(folder):
     """Sync into PostgreSQL; its files are kept below ``folder`` in place of its fixed directory."""
     cache = types.ModuleType("fastcache")  # an extension that no longer builds, of which it uses this one name
@@ -39,6 +46,7 @@ def gurglefish(folder):
     from gurglefish import sfarchive
 
     sys.argv = ["gurglefish", "bench", "--sync"]
+    now()
     sfarchive.main()
 
 
@@ -49,6 +57,7 @@ def airbyte(folder):
     options = ["--config", str(folder / "config.json"), "--catalog", str(folder / "catalog.json")]
     state = folder / "state.json"
     sys.argv = ["source-salesforce", "read", *options, *(["--state", str(state)] if state.exists() else [])]
+    now()
     run()
 
 
@@ -58,6 +67,7 @@ def tap(folder):
 
     options = ["--config", str(folder / "config.json"), "--properties", str(folder / "catalog.json")]
     sys.argv = ["tap-salesforce", *options]
+    now()
     main()
 
 
@@ -78,6 +88,5 @@ def airbyte_discovers(folder):
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[2])
-    lead_home(json.loads((place / "org.json").read_text())["url"])
-    {f.__name__: f for f in (gurglefish, airbyte, airbyte_discovers, tap, tap_discovers)}[sys.argv[1]](place)
+    lead_home(json.loads((PLACE / "org.json").read_text())["url"])
+    {f.__name__: f for f in (gurglefish, airbyte, airbyte_discovers, tap, tap_discovers)}[sys.argv[1]](PLACE)
