@@ -172,12 +172,14 @@ def _first(mapping: ObjectMapping, seen: Seen, ids: Ids, prefixes: Mapping[str, 
     The same as the whole table below would say; a first load is nothing else, so it is said without asking field by
     field.
     """
-    local: dict[str, Value] = dict(seen.wire)
-    for line in mapping.converted:
-        value = seen.wire.get(line.name)
-        if value is not None:
-            local[line.name] = to_local(line.type, value, ids, prefixes.get(line.type.target, ""))
     memory = seen.wire
+    local: dict[str, Value] = dict(memory)
+    for line in mapping.converted:
+        name = line.name
+        value = memory.get(name)
+        if value is not None:
+            kind = line.type
+            local[name] = to_local(kind, value, ids, prefixes.get(kind.target, "") if kind.target else "")
     link = Link(
         mapping.object, seen.key, seen.sf_id, memory, memory, seen.stamp, seen.deleted, seen.revision, seen.merged_into
     )

@@ -216,9 +216,9 @@ def to_local(kind: FieldType, wire: Wire, ids: Ids, prefix: str = "") -> Value:
 
 _LOCAL: Mapping[str, Callable[[Any], Value]] = {
     "hours": lambda wire: int((Decimal(str(wire)) * 60).quantize(Decimal(1), ROUND_HALF_UP)),
-    "decimal": lambda wire: Decimal(str(wire)),
-    "date": lambda wire: date.fromisoformat(str(wire)),
-    "datetime": lambda wire: datetime.fromisoformat(str(wire)),
+    "decimal": Decimal,
+    "date": date.fromisoformat,
+    "datetime": datetime.fromisoformat,
 }
 """How each type is read; of the others the wire form is the local one, but for lookups."""
 
