@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from sfsync.clock import seeded
 from sfsync.mapping import Mappings, load_mappings
 from sfsync.policy import ClientTerms
+from sfsync.records import Case, Pack, Record, TimeEntry
 from sfsync.rules import marks
 from sfsync.rules.evaluate import Contract, Evaluation, Facts, asking, evaluate
 from sfsync.rules.postings import books, dips
+from sfsync.store import story
 from sfsync.store.room import OrgRoom
 from sfsync.store.store import Store
 from tests.unit.rules.histories import PLANS, history
@@ -102,6 +104,58 @@ def test_what_is_said_of_a_part_is_what_is_said_of_everything(
     parts, wholes = sum(p for p, _ in counts), sum(w for _, w in counts)
     print(f"\nseeds {SEEDS}: {parts} evaluations of a part, {wholes} of everything")  # noqa: T201
     assert parts > 10
+
+
+def shown_at_marks(store: Store, client: str) -> dict[int, dict[str, object]]:
+    """Return what each mark of a client shows of each case: its own row, or that of the mark before."""
+    rows = (
+        'SELECT DISTINCT ON (m.number, c."case") m.number, c."case", c.state FROM ledger_mark m '
+        'JOIN ledger_case c ON c.client = m.client AND c.mark <= m.number ORDER BY m.number, c."case", c.mark DESC'
+    )
+    shown: dict[int, dict[str, object]] = {}
+    with store._database.reading(client) as connection:
+        for number, case, state in connection.exec_driver_sql(rows):
+            shown.setdefault(number, {})[case] = state
+        kept = connection.exec_driver_sql("SELECT count(*) FROM ledger_case").scalar_one()
+    return {**shown, -1: {"rows": kept}}
+
+
+def log_one_by_one(store: Store, mappings: Mappings, client: str) -> None:
+    """Let work arrive entry by entry, on three cases in turn."""
+    contract = contract_of(ClientTerms(client=client, name=client, time_zone="Europe/Bucharest"))
+    store.add_org(client, client)
+    room = store.room(client, client, mappings, store.acquire(client, client, "test", 3600))
+    now = datetime(2026, 11, 2, 9, tzinfo=UTC)
+    begun: list[Record] = [
+        Pack(key="pk:1", plan="Flexi", packs_bought=5, activated_on=now.date(), purchase_seq=1),
+        *(Case(key=f"ca:{n}", created_at=now) for n in range(3)),
+    ]
+    for number in range(24):
+        now += timedelta(minutes=10)
+        entry = TimeEntry(
+            key=f"te:{number}", case=f"ca:{number % 3}", worked_on=now.date(), worked_minutes=5, created_at=now
+        )
+        store.amend(client, mappings, Evaluation(created=[*begun, entry]), now)
+        begun = []
+        said, facts, looks = reckoned(room, contract, now)
+        assert (facts.part is not None, looks) == (number > 0, 1)
+        room.record(said, now)
+
+
+def test_thinning_leaves_every_mark_that_stays_what_it_was(
+    store: Store, mappings: Mappings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(marks, "SPACING", ((1, 2), (2, 8)))
+    monkeypatch.setattr(marks, "WIDE", 8)
+    log_one_by_one(store, mappings, "thin")
+    monkeypatch.setattr(story, "kept", lambda number, total: True)
+    log_one_by_one(store, mappings, "whole")
+    thin, whole = shown_at_marks(store, "thin"), shown_at_marks(store, "whole")
+    rows = [shown.pop(-1)["rows"] for shown in (thin, whole)]
+    assert thin.keys() < whole.keys()
+    assert rows[0] < rows[1], "nothing was thinned"  # type: ignore[operator]
+    for number, cases in thin.items():
+        assert cases == whole[number], number
 
 
 def test_marks_of_one_client_are_not_seen_by_another(
