@@ -85,7 +85,7 @@ class Room(Protocol):
         ...
 
     def rest(self) -> None:
-        """Return when every page is in force; raises what kept the last one from it."""
+        """Return when every page is in force, its bookmark too; raises what kept the last one from it."""
         ...
 
     def facts(self, now: datetime, ask: Ask | None = None) -> Facts | None:

@@ -270,7 +270,7 @@ class OrgRoom:
         StoreUnavailable if the client changed since ``memories`` returned what the page was merged with (B3).
         """
         news, version = list(merged), self._merged_version
-        self.rest()
+        self._wait()
         if not self.beside or page.bookmark.read_to is not None or len(page.seen) < BEHIND_ROWS:
             self._absorb(page, news, version)
             return
@@ -281,7 +281,10 @@ class OrgRoom:
         behind.shutdown(wait=False)
 
     def rest(self) -> None:
-        """Return when every page is in force; raises what kept the last one from it."""
+        """Return when every page is in force, its bookmark too; raises what kept the last one from it."""
+        self._move_quiet()
+
+    def _wait(self) -> None:
         under_way, self._under_way, self._names_under_way = self._under_way, None, frozenset()
         if under_way is not None:
             under_way.result()
@@ -309,7 +312,7 @@ class OrgRoom:
         self._moved = moved or self._moved
 
     def _move_quiet(self) -> None:
-        self.rest()
+        self._wait()
         if self._quiet:
             with self._writing() as connection:
                 self._put_quiet(connection)
@@ -601,7 +604,7 @@ class OrgRoom:
     def _reading(self, names: Iterable[str] | None = None) -> Iterator[Connection]:
         """Read, of all or only of records with these ids and keys; what is being put in force of them comes first."""
         if names is None or not self._names_under_way.isdisjoint(names):
-            self.rest()
+            self._wait()
         with self._database.reading(self._client) as connection:
             yield connection
 

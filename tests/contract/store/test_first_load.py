@@ -1,0 +1,140 @@
+"""A first load: pages are put in force beside the reading of the next, and rows are copied in as text."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from sfsync.errors import StoreUnavailable
+from sfsync.mirror.merge import merge
+from sfsync.mirror.translate import Bookmark, Page, Seen
+from sfsync.store.forms import staged
+from tests.contract.store.conftest import NOW, say
+from tests.contract.store.test_room import a_case
+
+
+@pytest.fixture
+def first(room: Any, mappings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what absorbs a page of a first load, however small, as the line does."""
+    monkeypatch.setattr("sfsync.store.room.BEHIND_ROWS", 1)
+    mapping = mappings.by_object["Case"]
+
+    def absorb(*seen: Seen, row: int = 1) -> None:
+        memories = room.memories("Case", [s.key for s in seen])
+        ids = room.ids((), ())
+        merged = [(s, merge(mapping, s, *memories.get(s.key, (None, None)), ids, {})) for s in seen]
+        room.absorb(Page("Case", seen, Bookmark("Case", checkpoint=f"row {row}")), merged)
+
+    return absorb
+
+
+@pytest.fixture
+def gate(room: Any, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Holds pages back until it is set."""
+    opened = threading.Event()
+    put_links = room._put_links
+
+    def held(*given: Any) -> None:
+        assert opened.wait(30)
+        put_links(*given)
+
+    monkeypatch.setattr(room, "_put_links", held)
+    return opened
+
+
+def test_while_a_page_is_put_in_force_others_are_read_and_its_own_records_wait_for_it(
+    first: Any, room: Any, gate: threading.Event
+) -> None:
+    first(a_case(1))
+    assert room.memories("Case", ["ca:2"]) == {}
+    assert room.ids([a_case(3).sf_id], ["ca:3"]).to_key == {}
+    gate.set()
+    assert room.memories("Case", ["ca:1"])["ca:1"][0].sf_id == a_case(1).sf_id
+    assert room.bookmarks()["Case"].checkpoint == "row 1"
+
+
+def test_a_parent_that_is_being_put_in_force_is_waited_for(first: Any, room: Any, gate: threading.Event) -> None:
+    first(a_case(1))
+    threading.Timer(0.05, gate.set).start()
+    assert room.ids([a_case(1).sf_id], ()).to_key == {a_case(1).sf_id: "ca:1"}
+
+
+def test_our_own_page_before_is_no_stranger_and_all_are_in_force_at_rest(
+    first: Any, room: Any, store: Any, gate: threading.Event
+) -> None:
+    first(a_case(1))
+    threading.Timer(0.05, gate.set).start()
+    for number in range(2, 6):
+        first(a_case(number), row=number)
+    room.rest()
+    assert set(store.facts("acme").cases) == {f"ca:{number}" for number in range(1, 6)}
+    assert room.bookmarks()["Case"].checkpoint == "row 5"
+
+
+def test_a_page_merged_with_what_somebody_changed_is_not_kept_and_rest_says_so(
+    first: Any, room: Any, store: Any, mappings: Any, gate: threading.Event
+) -> None:
+    memories = room.memories
+
+    def read_and_overtaken(name: str, keys: Any) -> Any:
+        found = memories(name, keys)
+        store.amend("acme", mappings, say(packs=("pk:1",)), NOW)
+        return found
+
+    room.memories = read_and_overtaken
+    gate.set()
+    first(a_case(1))
+    with pytest.raises(StoreUnavailable, match="changed while its records were merged"):
+        room.rest()
+    room.rest()
+    assert store.facts("acme").cases == {}
+    assert "Case" not in room.bookmarks()
+
+
+TEXTS = [
+    "",
+    "a\tb",
+    "\\",
+    "\\N",
+    "\\.",
+    "a\\nb",
+    "line\nline\r\n",
+    "\x02",
+    "a\x02b",
+    '"quoted"',
+    "é 🙂",
+    "\x7f\x01",
+    "NULL",
+]
+
+
+def test_rows_are_copied_byte_for_byte_whatever_stands_in_them(store: Any) -> None:
+    at = datetime(2026, 11, 20, 10, 0, 1, tzinfo=UTC)
+    rows = [
+        [text, other, n, n % 2 == 0, Decimal("1.50"), date(2026, 1, 2), at, [text, "b"]]
+        for n, text in enumerate(TEXTS)
+        for other in (None, text)
+    ]
+    columns = dict(
+        zip(
+            "abcdefgh",
+            ("TEXT", "TEXT", "BIGINT", "BOOLEAN", "NUMERIC", "DATE", "TIMESTAMPTZ", "TEXT[]"),
+            strict=True,
+        )
+    )
+    with store._database.writing("acme") as connection, staged(connection, columns, rows, joined=False) as stage:
+        found = connection.exec_driver_sql(f"SELECT * FROM {stage}").all()
+    assert [list(row) for row in found] == rows
+
+
+def test_what_the_store_has_no_form_for_is_refused_before_it_is_sent(store: Any) -> None:
+    with (
+        pytest.raises(ValueError, match="no form"),
+        store._database.writing("acme") as connection,
+        staged(connection, {"a": "TEXT"}, [[object()]]),  # type: ignore[list-item]
+    ):
+        raise AssertionError("it was sent")
