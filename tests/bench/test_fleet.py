@@ -133,7 +133,7 @@ class FleetOnStage:
         return row[0], row[1], row[2]
 
     def round(self, runtime: Runtime, processes: int, saying: str) -> tuple[float, int, int, list[int]]:
-        """Let a worker do what is due; return seconds from its first run on, calls beyond one a run, writes, memory in MB.
+        """Let a worker do what is due; return seconds since its first run, calls beyond one a run, writes, MB each.
 
         A round that takes long meets grid points that come due meanwhile, so an org may be synced twice in it.
         """
