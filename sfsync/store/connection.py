@@ -142,13 +142,12 @@ def _look_after_rest(engine: Engine) -> None:
 
     def look(driver: Any, record: Any, _: Any) -> None:
         waiting = select.poll()
-        waiting.register(driver.fileno(), select.POLLIN)
         rested = monotonic() - record.info.get("rests_since", monotonic())
-        if rested < RESTED_SECONDS and not waiting.poll(0):
-            return
         try:
-            engine.dialect.do_ping(driver)
-        except psycopg.Error as gone:
+            waiting.register(driver.fileno(), select.POLLIN)
+            if rested >= RESTED_SECONDS or waiting.poll(0):
+                engine.dialect.do_ping(driver)
+        except (psycopg.Error, ValueError) as gone:
             raise InvalidatePoolError("the server went away") from gone
 
     event.listen(engine, "checkin", rest)

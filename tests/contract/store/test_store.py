@@ -193,6 +193,21 @@ def test_a_connection_that_was_cut_off_is_replaced_unseen(store, database_url) -
     assert store.facts("acme").packs == {}
 
 
+def test_a_connection_that_rested_long_is_asked_and_one_that_was_just_used_is_not(
+    store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    dialect = store._database.engine.dialect
+    ping = dialect.do_ping
+    monkeypatch.setattr(dialect, "do_ping", lambda driver: asked.append(driver) or ping(driver))
+    store.facts("acme")
+    store.facts("acme")
+    assert asked == []
+    monkeypatch.setattr("sfsync.store.connection.RESTED_SECONDS", 0.0)
+    store.facts("acme")
+    assert len(asked) >= 1
+
+
 def test_a_service_role_that_could_get_round_row_security_is_refused(own_database_url: str) -> None:
     with pytest.raises(StoreRefused, match="superuser"):
         Store(own_database_url, service_role="postgres", pool_size=0).upgrade()
