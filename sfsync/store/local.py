@@ -137,17 +137,21 @@ def read_events(connection: Connection, cases: Iterable[str] | None = None) -> d
     return {case: tuple(events) for case, events in found.items()}
 
 
+_MILESTONE = tuple(f.name for f in dataclass_fields(Milestone))
+
+
 def read_milestones(connection: Connection, cases: Iterable[str] | None = None) -> dict[str, tuple[Milestone, ...]]:
     """Return each case's milestones in the order of (clock, cycle)."""
-    query = select(milestone).order_by(milestone.c.case, milestone.c.clock, milestone.c.cycle)
+    query = select(*(milestone.c[name] for name in _MILESTONE)).order_by(
+        milestone.c.case, milestone.c.clock, milestone.c.cycle
+    )
     if cases is not None:
         query = query.where(milestone.c.case == any_of(cases))
     found: dict[str, list[Milestone]] = defaultdict(list)
-    for row in connection.execute(query).mappings():
-        marks = tuple((percent, datetime.fromisoformat(at)) for percent, at in row["warn_at"])
-        found[row["case"]].append(
-            Milestone(**{k: v for k, v in row.items() if k not in ("client", "warn_at", "next_at")}, warn_at=marks)
-        )
+    for row in connection.execute(query):
+        values = dict(zip(_MILESTONE, row, strict=True))
+        values["warn_at"] = tuple((percent, datetime.fromisoformat(at)) for percent, at in values["warn_at"])
+        found[values["case"]].append(Milestone(**values))
     return {case: tuple(marks) for case, marks in found.items()}
 
 
