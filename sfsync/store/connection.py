@@ -23,9 +23,9 @@ from sfsync.store.protection import SETTING
 
 SERVICE_ROLE = "sfsync_service"
 
-TRY_AGAIN = ("08", "40", "53", "55P03", "57")
-"""Classes and codes of SQLSTATE after which the same transaction may succeed: connection, serialisation and deadlock,
-resources, lock timeout, cancelled or shut down."""
+TRY_AGAIN = ("08", "25P03", "40", "53", "55P03", "57")
+"""Classes and codes of SQLSTATE after which the same transaction may succeed: connection, stood still too long in a
+transaction, serialisation and deadlock, resources, lock timeout, cancelled or shut down."""
 
 RESTED_SECONDS = 10.0
 """A connection that was not used for longer is asked whether it still lives before it is used. Before that it is enough

@@ -39,8 +39,14 @@ def test_an_org_that_is_not_there_cannot_be_paused(store) -> None:
 
 def test_a_run_is_on_record_with_what_it_counted(store) -> None:
     name = store.begin_run("acme", "acme", NOW)
-    store.stage("acme", name, "extract")
+    lease = store.acquire("acme", "acme", "a worker")
+    store.stage("acme", name, "extract", lease)
     assert [(r.state, r.stage) for r in store.runs("acme")] == [("running", "extract")]
+    store.release(lease)
+    store.acquire("acme", "acme", "another")
+    with pytest.raises(LeaseLost):
+        store.stage("acme", name, "evaluate", lease)
+    assert store.runs("acme")[0].stage == "extract", "a run that lost its org says nothing any more"
     store.end_run("acme", name, NOW + timedelta(seconds=3), counts={"read": 12, "share": Decimal("0.5")})
     [row] = store.runs("acme", "acme")
     assert (row.state, row.counts) == ("done", {"read": 12, "share": Decimal("0.5")})
@@ -179,6 +185,22 @@ def test_a_commit_that_never_reached_the_server_is_told_and_may_be_tried_again(s
     lose_the_answer(store, before=True)
     with pytest.raises(StoreUnavailable):
         store.amend("acme", mappings, say(packs=("pk:1",)), NOW)
+    store.amend("acme", mappings, say(packs=("pk:1",)), NOW)
+    assert set(store.facts("acme").packs) == {"pk:1"}
+
+
+def test_a_worker_that_stood_still_inside_a_transaction_may_try_again(store, mappings, database_url) -> None:
+    def stand_still() -> None:
+        with store._database.writing("acme") as connection:
+            pid = connection.connection.driver_connection.info.backend_pid
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = '1ms'"))
+            with psycopg.connect(database_url, autocommit=True) as other:
+                while other.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone():
+                    pass  # the server ends it within a millisecond or two
+            connection.execute(text("SELECT 1"))
+
+    with pytest.raises(StoreUnavailable, match="tried again"):
+        stand_still()
     store.amend("acme", mappings, say(packs=("pk:1",)), NOW)
     assert set(store.facts("acme").packs) == {"pk:1"}
 
