@@ -26,6 +26,8 @@ from tests.simulation.people import People, allow, show
 from tests.simulation.place import Place
 
 QUIET_RUNS = 3
+OPEN = ("Sent", "Question")
+"""What a person says of an estimate and time may still change."""
 _place: Place | None = None
 
 
@@ -195,7 +197,7 @@ class History(People):
             if row is None or row["Status__c"] == word:
                 continue
             [found] = self.place.ask("SELECT key FROM link WHERE org = %s AND sf_id = %s", name, estimate) or [("",)]
-            replaced = word == "Question" and row["Status__c"] in ("Expired", "Superseded")
+            replaced = word in OPEN and row["Status__c"] in ("Expired", "Superseded")
             if not replaced and (found[0], word) not in conflicts:
                 raise Broken("no person's edit is lost", f"{estimate}: {word} became {row['Status__c']}")
 

@@ -9,7 +9,7 @@ import pytest
 from tests.simulation import contract, crashes, faults, full, line, line_crashes, replay, scenes, walk
 from tests.simulation.ground import Trace, shorten
 from tests.simulation.place import Place
-from tests.simulation.regressions import FINDINGS, Finding
+from tests.simulation.regressions import FINDINGS, LIVED, Finding, Lived
 
 
 @pytest.fixture
@@ -104,6 +104,12 @@ def test_what_was_found_once_is_found_again(finding: Finding) -> None:
     found = faults.hunt(fault, range(finding.seed, finding.seed + 1), shorten=False)
     assert found is not None, finding.sentence
     line.run(finding.seed)
+
+
+@pytest.mark.parametrize("lived", LIVED, ids=lambda lived: f"{lived.layer}-{lived.seed}")
+def test_a_history_that_broke_a_promise_once_holds_now(lived: Lived, place: Place) -> None:
+    assert lived.layer == "full", "another layer needs a place of its own"
+    full.run(lived.seed, lived.steps)
 
 
 def test_every_planted_fault_has_a_name_of_its_own_and_leaves_nothing_behind() -> None:

@@ -19,6 +19,29 @@ class Finding:
     sentence: str
 
 
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """One history that broke a promise once, shortened: it must hold."""
+
+    layer: str
+    seed: int
+    steps: tuple[int, ...]
+    sentence: str
+
+
+LIVED = (
+    Lived(
+        "full", 297, (12, 15, 18, 26),
+        "An administrator sent an estimate again that time had ended, and it ended again: what a person leaves open is "
+        "not decided, so the simulation was wrong to call it lost.",
+    ),
+    Lived(
+        "full", 298, (1, 2, 4, 11, 13),
+        "An administrator sent an estimate again of which there was a newer version, and it was superseded again: the "
+        "same mistake of the simulation.",
+    ),
+)  # fmt: skip
+
 FINDINGS = (
     Finding(
         "equal revisions for two runs", 11,
