@@ -80,7 +80,8 @@ def open_run(
 ) -> Opening:
     """Ask for everything that may have changed since the bookmarks; 1 API call for up to five queried objects.
 
-    ``describes`` travel along, one for each of ``reading`` in its order, or none.
+    ``describes`` travel along, one for each of ``reading`` in its order, or none. If our clock turns out to be so far
+    behind the org's that ``updated`` was asked about the past, all is asked once more.
     """
     now = session.org_now()
     queried = _queried(session, reading, bookmarks, now)
@@ -117,6 +118,10 @@ def open_run(
                 opening.counts = _counts(session, list(reading), answer)
             case _:
                 _replicated(session, opening, kind, sobject, answer, bookmarks.get(sobject))
+    behind = session.org_now() - now
+    if behind > overlap and any(kind == "updated" for kind, _ in names):
+        log.warning("%s: our clock is %s behind the org's; asked again by the org's clock", session.name, behind)
+        return open_run(session, reading, bookmarks, overlap=overlap, describes=describes)
     return opening
 
 

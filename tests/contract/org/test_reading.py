@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sfsync.clock import seeded
+from sfsync.clock import ManualClock, seeded
 from sfsync.errors import OrgUnavailable, SchemaDrift
 from sfsync.mirror.translate import Bookmark, derived_key
 from sfsync.org.extract import extract
@@ -143,6 +143,20 @@ def test_a_watched_object_is_read_when_it_changes(reached: Reached) -> None:
     before = reached.calls()
     assert seen_of(reached.sync(), SUMMARY) == []
     assert reached.calls() - before == 1
+
+
+def test_a_watched_object_is_read_though_our_clock_was_put_back(reached: Reached) -> None:
+    (summary,) = reached.org.insert(SUMMARY, {"Name": "2026-W46", "Sfsync_Key__c": "ws:2026-W46"})
+    reached.sync()
+    reached.later(HOURS)
+    reached.org.update(SUMMARY, summary, {"Read_By_Client__c": True})
+    reached.org.clock = ManualClock(reached.clock.now() + timedelta(minutes=1))
+    reached.clock.set(reached.clock.now() - timedelta(hours=2))
+    ids = reached.ids()
+    reached.session = reached.connect()  # another run with the token of the one before: it has not heard the org yet
+    checked = preflight(reached.session, reached.mappings, reached.bookmarks, ids)
+    pages = list(extract(reached.session, reached.mappings, reached.bookmarks, ids, checked))
+    assert [seen.wire["read_by_client"] for seen in seen_of(pages, SUMMARY)] == [True]
 
 
 def test_many_changes_of_a_watched_object_are_all_read(reached: Reached) -> None:
