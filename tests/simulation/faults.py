@@ -290,6 +290,8 @@ STORE = (
           ((ModelStore, "touch", lambda self, changed, orgs: None),)),
     Fault("begun with what is there now", "only what was examined is settled",
           (_around(ModelRoom, "begin", _begun_now),)),
+    Fault("what both came to is not agreed", "equal on both sides is agreed",
+          ((ModelRoom, "agreeing", lambda self, link: link),)),
     Fault("later is never", "I12: what waits is tried again", (_never_again(Result.LATER),)),
     Fault("hours stay of what is gone", "D4: hard deleted gives its minutes back",
           (_around(ModelRoom, "absorb", _hours_stay),)),

@@ -182,7 +182,8 @@ class History(People):
         report = self._sync(self.place.runtime, name)
         if not self._idle(report) or report.evaluated:
             raise Broken("a second run writes nothing", f"{report}")
-        if report.calls > 1:
+        far_behind = self.place.skewed[name].skew > self.place.runtime.org(name).overlap_seconds
+        if report.calls > 1 + far_behind:  # by our clock the first question was about the past
             raise Broken("calls stay within the bound", f"a quiet poll cost {report.calls}")
 
     @staticmethod
@@ -265,6 +266,7 @@ def equal(place: Place, part: str) -> None:
     mappings = place.runtime.mappings_of(part)
     room = place.runtime.store.room(place.runtime.client_name(part), part, mappings)
     ids = known_ids(place, part)
+    pairs = Ids(ids.organization_id, ids.to_key, {key: sf_id for sf_id, key in ids.to_key.items()})
     for sobject, records in shown(place, part).items():
         mapping = mappings.by_object[sobject]
         memories = room.memories(sobject, [seen.key for seen in records])
@@ -282,7 +284,8 @@ def equal(place: Place, part: str) -> None:
             for field, line in mapping.fields.items():
                 if not line.read or (mapping.copy and field == "deleted"):
                     continue  # computed in each org; said of a copy, and not of the record
-                ours = to_wire(line.type, local.get(field), ids)
+                # What people point to, they point to, even where a transaction outlived the record in it.
+                ours = to_wire(line.type, local.get(field), pairs if line.owner == "org" else ids)
                 held = [("org", seen.wire.get(field)), ("remote", link.remote.get(field))]
                 if line.formula is None:
                     held.append(("agreed", link.agreed.get(field)))

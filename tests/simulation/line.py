@@ -147,11 +147,14 @@ class History:
             client.org.edit(row, {"minutes": draw.choice((10, 20, 30, 60))}, held)
         elif row.object == "Case":
             name = draw.choice(("subject", "note", "note", "tag", "logged"))
-            value = draw.choice((7, 99)) if name == "logged" else f"org-{client.name}-{step}"
+            logged = draw.choice((7, (row.fields["logged"] or 0) + 20)) if name == "logged" else 0
+            value = logged or f"org-{client.name}-{step}"
             client.org.edit(row, {name: value}, held)
         else:
             name = draw.choice(("remark", "balance"))
-            value = 5 if name == "balance" else f"org-{client.name}-{step}"
+            right_soon = (row.fields["balance"] or 0) - 20  # what the rules come to once somebody has logged 20 minutes
+            balance = 5 if step % 2 else right_soon
+            value = balance if name == "balance" else f"org-{client.name}-{step}"
             client.org.edit(row, {name: value}, held)
 
     def create(self, client: Client, draw: Random, step: int) -> None:

@@ -235,6 +235,7 @@ class Place(Stage):
         self.clock.set(self._began)
         self.clock._elapsed = 0.0
         self.runtime._clients.update(self._clients)
+        self.runtime._tokens = MemoryTokens()
         for name, org in self.orgs.items():
             self.skewed[name].skew = 0
             self._snapshots[name].restore(org, f"{name}/{seed}")

@@ -40,6 +40,16 @@ LIVED = (
         "An administrator sent an estimate again of which there was a newer version, and it was superseded again: the "
         "same mistake of the simulation.",
     ),
+    Lived(
+        "full", 811, (19, 24, 27),
+        "A transaction that had logged time on a case ended after the case was deleted, so the entry points to what "
+        "lies in the bin; the simulation expected that it points to nothing.",
+    ),
+    Lived(
+        "full", 430, tuple(range(14)),
+        "Our clock was put back by an hour, so a run that had not heard the org's clock yet asked about an hour ago; "
+        "what the org had to say came an hour late. Such a run now asks once more by the org's clock.",
+    ),
 )  # fmt: skip
 
 FINDINGS = (
