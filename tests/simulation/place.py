@@ -98,6 +98,8 @@ class Base:
         self._database, self._process = database, process
 
     def __getattr__(self, name: str) -> Any:
+        if name not in ("engine", "role", "close"):
+            raise AttributeError(f"Database.{name} has no point at which a process may die: give it one here")
         return getattr(self._database, name)
 
     @contextmanager
@@ -106,6 +108,16 @@ class Base:
         if self._process.dead:
             raise Killed
         with self._database.writing(client) as connection:
+            yield connection
+            self._process.at("commit")
+        self._process.at("committed")
+
+    @contextmanager
+    def marking(self, client: str) -> Iterator[Any]:
+        """Run one transaction that may happen twice."""
+        if self._process.dead:
+            raise Killed
+        with self._database.marking(client) as connection:
             yield connection
             self._process.at("commit")
         self._process.at("committed")
