@@ -78,9 +78,13 @@ def _people(ground: Ground, dice: random.Random) -> list[str]:
     return done
 
 
-def _some(org: LocalOrg, dice: random.Random, sobject: str, where: str = "") -> str:
-    rows = org.storage.rows(f'SELECT "Id" FROM "{sobject}" WHERE "IsDeleted" = 0 {where} ORDER BY "Id"')
-    return str(dice.choice(rows)[0])
+def _all(org: LocalOrg, sobject: str) -> list[str]:
+    rows = org.storage.rows(f'SELECT "Id" FROM "{sobject}" WHERE "IsDeleted" = 0 ORDER BY "Id"')
+    return [str(row[0]) for row in rows]
+
+
+def _some(org: LocalOrg, dice: random.Random, sobject: str) -> str:
+    return dice.choice(_all(org, sobject))
 
 
 def _late_case(org: LocalOrg, dice: random.Random) -> None:
@@ -112,7 +116,11 @@ def _old_work(org: LocalOrg, dice: random.Random) -> None:
 
 
 def _less_work(org: LocalOrg, dice: random.Random) -> None:
-    org.delete("Time_Entry__c", _some(org, dice, "Time_Entry__c"))
+    """An entry is deleted; after many rounds none may be left, and work goes on."""
+    if _all(org, "Time_Entry__c"):
+        org.delete("Time_Entry__c", _some(org, dice, "Time_Entry__c"))
+    else:
+        _work(org, dice)
 
 
 def _priority(org: LocalOrg, dice: random.Random) -> None:
