@@ -380,6 +380,8 @@ def _amnesia(real: Any, mapping: Any, seen: Any, link: Any, *rest: Any) -> Merge
 HUB = (
     Fault("the hub's echo is taken as an edit", "our own write coming back is no change",
           (_merge(_amnesia),), layer="hub"),
+    Fault("a row of another client is stored", "I7: a row of a hub hangs together with what its client has",
+          ((sync, "refuse_strangers", lambda *given: None),), layer="hub"),
 )  # fmt: skip
 
 FAULTS = {fault.name: fault for fault in (*MERGING, *READING, *STORE, *WRITING, *HUB)}

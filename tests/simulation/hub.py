@@ -185,6 +185,9 @@ class History:
 
         write(forged)
         self.strange.append(lambda: write(was))
+        if draw.random() < 0.7:  # who would be given it hears of it
+            self.place.forget_lease(f"{other}@{HUB}")
+            self._expect(lambda: self.place.worker().sync(f"{other}@{HUB}"))
 
     def wait(self, client: str, draw: Random, step: int) -> None:
         """Time passes."""

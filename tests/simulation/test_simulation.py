@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.simulation import contract, crashes, faults, full, line, line_crashes, replay, scenes, walk
+from tests.simulation import contract, crashes, faults, full, hub, line, line_crashes, replay, scenes, walk
 from tests.simulation.ground import Trace, shorten
 from tests.simulation.place import Place
 from tests.simulation.regressions import FINDINGS, LIVED, Finding, Lived
@@ -39,6 +39,18 @@ def test_the_rules_say_each_thing_once_and_overlook_nothing() -> None:
 def test_the_whole_of_it_keeps_every_promise_on_a_real_store(place: Place) -> None:
     for seed in range(4):
         full.run(seed)
+
+
+def test_a_hub_keeps_two_clients_apart_and_the_fault_that_mixes_them_is_found(database_url: str) -> None:
+    full.close()
+    hub.close()
+    hub.place(database_url)
+    try:
+        hub.run(78)
+        fault = faults.FAULTS["a row of another client is stored"]
+        assert faults.hunt(fault, range(78, 79), shorten=False) is not None
+    finally:
+        hub.close()
 
 
 def test_wherever_a_run_died_the_end_is_the_same() -> None:
