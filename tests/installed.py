@@ -32,6 +32,7 @@ private_key_file = "{private_key_file}"
 username = "{integration_username}"
 ca_file = "{ca_file}"
 every_minutes = 1440
+audit = "{audit}"
 """
 STORE, SCHEDULE = StoreSettings(), ScheduleSettings()
 
@@ -47,6 +48,7 @@ def install(
     retry_seconds: int = SCHEDULE.retry_seconds,
     log_level: str = "INFO",
     overlay: str | None = None,
+    audit: str = "sun 03:30",
 ) -> Settings:
     """Write ``sfsync.toml`` and ``clients/`` into a folder and return the settings that are then in force.
 
@@ -60,7 +62,7 @@ def install(
     (folder / "clients").mkdir(parents=True)
     for line in lines["orgs"]:
         name = line["name"]
-        text += ORG.format(**{**lines, **line})
+        text += ORG.format(**{**lines, **line, "audit": audit})
         plain = CLIENT_FILE.format(name=name, title=name.title(), plan="gold")
         (folder / "clients" / f"{name}.yaml").write_text(overlay or plain, encoding="utf-8")
     (folder / "sfsync.toml").write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -50,7 +51,8 @@ class FleetOnStage:
             fill(org, deployed)
         print(f"\n{count} orgs with the package deployed: {CLOCK.monotonic() - began:.1f} s")
         lines = stack.enter_context(running(prepare(folder / "orgs", orgs=list(self.orgs.values()))))
-        self.settings = install(folder, lines, store=store, broker=f"redis://127.0.0.1:{broker.port}/0")
+        far = f"{CLOCK.now() + timedelta(days=3):%a}".lower() + " 03:30"  # audits are not what is measured
+        self.settings = install(folder, lines, store=store, broker=f"redis://127.0.0.1:{broker.port}/0", audit=far)
 
     @contextmanager
     def worker(self, processes: int) -> Iterator[int]:
@@ -89,8 +91,8 @@ class FleetOnStage:
         return self._number(f"SELECT count(DISTINCT org) FROM run WHERE state = 'done' AND seq > {newest}")
 
     def at_work(self) -> int:
-        """Return how many runs are in progress."""
-        return self._number("SELECT count(*) FROM run WHERE state = 'running'")
+        """Return how many orgs somebody is at work on."""
+        return self._number("SELECT count(*) FROM org_lease WHERE expires_at > clock_timestamp()")
 
     def _number(self, query: str) -> int:
         with psycopg.connect(self.store_url) as owner:
