@@ -5,14 +5,18 @@ May not compute what the rules compute. It keeps one law: it costs no API call.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sfsync.cli.output import as_json, emit, hours, table, talk
 from sfsync.cli.rooms import Opened, runtime
+
+if TYPE_CHECKING:
+    from sfsync.store.store import OrgRow
 
 
 @click.command()
@@ -47,11 +51,16 @@ def status(as_json: bool) -> None:
 
 def overview(opened: Opened) -> dict[str, Any]:
     """Return every org's figures, as ``--json`` prints them."""
-    return {"at": opened.now, "orgs": [_row(opened, name) for name in opened.orgs(())]}
+    known = {(row.client, row.org): row for row in opened.store.orgs()}
+    owed: dict[str, dict[str, datetime]] = {}
+    for tick, at in opened.store.due_ticks().items():
+        owed.setdefault(tick.rpartition(":")[2], {})[tick.partition(":")[0]] = at
+    names = [(name, (opened.runtime.client_name(name), name)) for name in opened.orgs(())]
+    return {"at": opened.now, "orgs": [_row(opened, known[place], owed.get(name, {})) for name, place in names]}
 
 
-def _row(opened: Opened, name: str) -> dict[str, Any]:
-    row = opened.org(name)
+def _row(opened: Opened, row: OrgRow, owed: Mapping[str, datetime]) -> dict[str, Any]:
+    name = row.org
     last = opened.store.runs(row.client, name, limit=1)
     audits = opened.store.certificates(row.client, name, limit=1)
     return {
@@ -62,7 +71,7 @@ def _row(opened: Opened, name: str) -> dict[str, Any]:
         "reason": row.reason,
         "holder": row.holder,
         "last_success_at": row.last_success_at,
-        "next_at": None if row.state == "paused" else _next(opened, name),
+        "next_at": None if row.state == "paused" else _next(opened, row, owed),
         "error": last[0].error if last and last[0].state == "failed" else "",
         "audited_at": audits[0]["at"] if audits else None,
         "audit_differences": len(audits[0]["content"]["differences"]) if audits else None,
@@ -71,20 +80,19 @@ def _row(opened: Opened, name: str) -> dict[str, Any]:
     }
 
 
-def _next(opened: Opened, name: str) -> datetime:
+def _next(opened: Opened, row: OrgRow, owed: Mapping[str, datetime]) -> datetime:
     """Return the next grid point of the org's own rhythm; one that has passed and is not done yet comes first."""
     from datetime import timedelta
 
     from sfsync import schedule
 
-    owed = {tick.partition(":")[0]: at for tick, at in opened.store.due_ticks().items() if tick.endswith(f":{name}")}
-    waits = opened.org(name).waits_until
+    waits = row.waits_until
     if waits is not None and waits > opened.now and not {"nightly", "deadline"} & owed.keys():
         return waits
     if owed:
         return min(owed.values())
-    minutes = opened.runtime.org(name).every_minutes
-    past = schedule.every("", minutes, opened.now, schedule.spread(name, minutes * 60))
+    minutes = opened.runtime.org(row.org).every_minutes
+    past = schedule.every("", minutes, opened.now, schedule.spread(row.org, minutes * 60))
     return past.due_at + timedelta(minutes=minutes)
 
 
