@@ -398,7 +398,7 @@ class _Select:
             return Leaf("base64", self._column(f"{found.sql} IS NOT NULL"), one.name)
         sql = found.sql
         if one.formula is not None and one.type in ("double", "currency", "percent"):
-            sql = f"CAST({sql} AS REAL)"
+            sql = f"(CAST({sql} AS REAL) + 0.0)"  # a zero has no sign
         return Leaf(one.type, self._column(sql), one.name)
 
     def _compound(self, found: Found, at: int) -> Leaf:

@@ -20,7 +20,7 @@ from sfsync.localorg.soql.compiler import compile_soql
 from sfsync.localorg.soql.plan import ChildPlan, Kind, Plan
 from sfsync.localorg.soql.render import Record, RestRenderer, Row, compile_rest
 from sfsync.localorg.soql.scope import View
-from sfsync.localorg.soql.sheets import CsvSheet, Sheet, json_sheet
+from sfsync.localorg.soql.sheets import CsvSheet, JsonSheet, json_sheet
 
 log = logging.getLogger("sfsync.localorg")
 PAGE = 2000
@@ -73,7 +73,7 @@ class Result:
         self._keys = keys
         self._groups: list[Row] = []
         self._renderers: dict[int, RestRenderer] = {}
-        self._sheet: Sheet | None = None
+        self._sheet: JsonSheet | None = None
 
     def __len__(self) -> int:
         """Return the number of records that pages can give (none for COUNT())."""

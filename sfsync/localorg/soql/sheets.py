@@ -1,200 +1,187 @@
-"""Pages whose text the database writes: one row of SQL is a whole page of records or of CSV lines.
+"""Pages whose columns the database writes: one row of SQL is a whole page of records or of CSV lines.
 
 A page of 2,000 records is made of some 30,000 cells, and handing them to Python one by one would take most of its time.
-So the database writes the page as JSON and leaves holes for what it cannot write as REST does (instants, numbers with a
-fraction), whose values come beside it as lists. It may not know which rows are asked for. The one law: the text is what
-``render`` makes of the same rows; what cannot keep to that has no sheet.
+So the database gives each column as one JSON list, whose text is cut into cells at its commas, and the cells are joined
+row by row with what is the same in every row. It may not know which rows are asked for. The one law: the text is, byte
+for byte, what ``render`` makes of the same rows; what cannot keep to that has no sheet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
+from typing import Any, ClassVar
 
 import orjson
 
-from sfsync.localorg.soql.render import Instants, Leaf, Shape
+from sfsync.localorg.soql.render import Instants, Kids, Leaf, Shape
 
-Filling = Callable[[list[Any]], list[str]]
-# Ends the name of a member that is a hole. Nothing else in JSON can read like this: a quote inside of a text has a
-# backslash before it, and one that ends a text has no colon behind it.
-_MARK = "\x7f"
-_JSON_HOLE, _CSV_HOLE = f'{_MARK}":0', f'{{"{_MARK}":0}}'
-_SEAM = "\x02"  # between two calls whose lists are one; a control character is never bare in JSON
-_JSON_INSTANTS = Instants('":"', '.000+0000"', '":null')
-_CSV_INSTANTS = Instants('"', '.000Z"', '""')
+# What the statement answers: first the number of rows, then the lists.
+Lists = Sequence[Any]
+Cells = Callable[[Lists], list[str]]
 _REALS = frozenset({"double", "currency", "percent"})
 _ONLY_RENDERED = frozenset({"address", "location", "base64", "day"})
-_MOST_ARGUMENTS = 120  # of a function of the database
 
 
-@dataclass(slots=True)
-class Sheet:
-    """``columns`` is what to select, aggregated over the rows of a page: the text with holes, and a list for each."""
+class _Sheet:
+    """Gathers the lists to select, and how the cells of each are written."""
 
-    columns: str
-    fillings: list[Filling]
-    hole: str
+    instants: ClassVar[Instants]
+    booleans: ClassVar[dict[int | None, str]]
 
-    def text(self, row: Sequence[str | None]) -> str:
-        """Return the page that the one row of the statement stands for."""
-        text, *lists = row
-        if not text:
-            return ""
-        if _SEAM in text:
-            text = text.replace(f"}}{_SEAM}{{", ",").replace(f"]{_SEAM}[", ",")
-        parts = text.split(self.hole)
-        holes = 2 * len(self.fillings)
-        pieces = [""] * (2 * len(parts) - 1)
-        pieces[::2] = parts
-        for place, (fill, values) in enumerate(zip(self.fillings, lists, strict=True)):
-            pieces[2 * place + 1 :: holes] = fill(orjson.loads(values or "[]"))
-        return "".join(pieces)
-
-
-# REST
-
-
-def json_sheet(shape: Shape, columns: Sequence[str], version: str) -> Sheet | None:
-    """Return how to have a page of records of ``shape`` as JSON, with commas between; None where only cells will do."""
-    if len(shape.types) != 1 or shape.variants:
-        return None
-    base = f"/services/data/v{version}/sobjects/"
-    name, at = shape.types[0]
-    front = f'":{{"type":"{shape.shown_type or name}","url":"{base}{name}/'
-    pairs = [f"'attributes{_MARK}', 0"]
-    lists = [f"json_group_array({columns[at]})"]
-    fillings: list[Filling] = [lambda ids: [f'{front}{each}"}}' for each in ids]]
-    for key, member in shape.members.items():
-        hole = _hole(member, columns)
-        if hole is not None:
-            pairs.append(f"{_sql_text(key + _MARK)}, 0")
-            lists.append(hole[0])
-            fillings.append(hole[1])
-            continue
-        sql = _json_sql(member, columns, base)
-        if sql is None:
-            return None
-        pairs.append(f"{_sql_text(key)}, {sql}")
-    record = _joined("json_object", pairs, _MOST_ARGUMENTS // 2)
-    return Sheet(f"group_concat({record}), {', '.join(lists)}", fillings, _JSON_HOLE)
-
-
-def _hole(member: object, columns: Sequence[str]) -> tuple[str, Filling] | None:
-    if not isinstance(member, Leaf) or member.function is not None:
-        return None
-    if member.kind == "datetime":
-        return f"json_group_array({columns[member.index]})", lambda found: [_JSON_INSTANTS[each] for each in found]
-    if member.kind in _REALS:
-        return f"json_group_array(quote({columns[member.index]}))", _json_reals
-    return None
-
-
-def _json_reals(found: list[str]) -> list[str]:
-    return ['":null' if each == "NULL" else f'":{float(each)!r}' for each in found]
-
-
-def _json_sql(member: object, columns: Sequence[str], base: str) -> str | None:
-    """The SQL of a member's value inside of json_object, or None when the database cannot write it as REST does."""
-    if isinstance(member, Leaf):
-        if member.function is not None or member.kind in _ONLY_RENDERED | _REALS:
-            return None
-        sql = columns[member.index]
-        if member.kind == "boolean":
-            return f"CASE {sql} WHEN 1 THEN json('true') WHEN 0 THEN json('false') END"
-        if member.kind == "datetime":
-            return f"strftime('%Y-%m-%dT%H:%M:%S.000+0000', {sql}, 'unixepoch')"
-        return sql
-    if not isinstance(member, Shape) or not member.types or member.variants:
-        return None
-    known = [(name, columns[index]) for name, index in member.types]
-    urls = " ".join(f"WHEN {sql} IS NOT NULL THEN {_sql_text(base + name + '/')} || {sql}" for name, sql in known)
-    shown = _sql_text(member.shown_type or known[0][0])
-    pairs = [f"'attributes', json_object('type', {shown}, 'url', CASE {urls} END)"]
-    for key, each in member.members.items():
-        written = _json_sql(each, columns, base)
-        if written is None:
-            return None
-        pairs.append(f"{_sql_text(key)}, {written}")
-    if 2 * len(pairs) > _MOST_ARGUMENTS:
-        return None
-    there = " OR ".join(f"{sql} IS NOT NULL" for _, sql in known)
-    return f"CASE WHEN {there} THEN json_object({', '.join(pairs)}) END"
-
-
-# Bulk
-
-
-class CsvSheet:
-    """Rows as lines of Bulk CSV: every cell in quotes, instants end in ``.000Z``, a null is an empty cell.
-
-    A JSON list of texts without its brackets is such a line already, unless the delimiter is another one or something
-    in it had to be escaped.
-    """
-
-    def __init__(self, leaves: Sequence[Leaf], columns: Sequence[str], delimiter: str, line_ending: str) -> None:
-        self._delimiter, self._line_ending = delimiter, line_ending
-        cells: list[str] = []
-        lists: list[str] = []
-        fillings: list[Filling] = []
-        for leaf in leaves:
-            sql = columns[leaf.index]
-            hole = _csv_hole(leaf, sql)
-            if hole is not None:
-                cells.append(f"json_object('{_MARK}', 0)")
-                lists.append(hole[0])
-                fillings.append(hole[1])
-            elif leaf.kind == "boolean":
-                cells.append(f"CASE {sql} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE '' END")
-            else:
-                cells.append(f"coalesce(CAST({sql} AS TEXT), '')")
-        line = _joined("json_array", cells, _MOST_ARGUMENTS)
-        self._sheet = Sheet(", ".join([f"group_concat({line}, char(10))", *lists]), fillings, _CSV_HOLE)
+    def __init__(self) -> None:
+        self._lists = {"count(*)": 0}
 
     @property
     def columns(self) -> str:
-        """What to select, aggregated over the rows."""
-        return self._sheet.columns
+        """What to select, aggregated over the rows of a page."""
+        return ", ".join(self._lists)
 
-    def lines(self, row: Sequence[str | None]) -> list[str]:
+    def value(self, value: Any) -> str:
+        """Return a cell as it is written by hand."""
+        raise NotImplementedError
+
+    def real(self, value: float | None) -> str:
+        """Return a cell with a number that has a fraction."""
+        return self.value(value)
+
+    def _place(self, sql: str) -> int:
+        return self._lists.setdefault(f"json_group_array({sql})", len(self._lists))
+
+    def _each(self, sql: str, write: Callable[[Any], str]) -> Cells:
+        place = self._place(sql)
+        return lambda lists: list(map(write, orjson.loads(lists[place])))
+
+    def _leaf(self, leaf: Leaf, sql: str) -> Cells:
+        if leaf.function is not None:
+            shown = leaf.function
+            return self._each(sql, lambda found: self.value(shown(found)))
+        if leaf.kind == "datetime":
+            return self._each(sql, self.instants.__getitem__)
+        if leaf.kind == "boolean":
+            return self._each(sql, self.booleans.__getitem__)
+        if leaf.kind in _REALS:  # a list would keep 15 digits of it
+            return self._each(f"quote({sql})", lambda found: self.real(None if found == "NULL" else float(found)))
+        return self._text(sql)
+
+    def _text(self, sql: str) -> Cells:
+        raise NotImplementedError
+
+
+class JsonSheet(_Sheet):
+    """Records as REST shows them, with commas between."""
+
+    instants = Instants('"', '.000+0000"', "null")
+    booleans: ClassVar = {0: "false", 1: "true", None: "null"}
+
+    def __init__(self, shape: Shape, columns: Sequence[str], version: str) -> None:
+        super().__init__()
+        self._base = f"/services/data/v{version}/sobjects/"
+        self._records = self._object(shape, columns)
+
+    def text(self, lists: Lists) -> str:
+        """Return the page that the one row of the statement stands for."""
+        return ",".join(self._records(lists))
+
+    def value(self, value: Any) -> str:
+        """Return a value as JSON."""
+        return orjson.dumps(value).decode()
+
+    def _text(self, sql: str) -> Cells:
+        place = self._place(sql)
+
+        def cells(lists: Lists) -> list[str]:
+            found: str = lists[place]
+            cut = found[1:-1].split(",")
+            return cut if len(cut) == lists[0] else [self.value(each) for each in orjson.loads(found)]
+
+        return cells
+
+    def _object(self, shape: Shape, columns: Sequence[str]) -> Cells:
+        url, place = self._url(shape, columns)
+        front = f'{{"attributes":{{"type":{self.value(shape.shown_type or shape.types[0][0])},"url":"{url}'
+        members: list[tuple[str, Cells]] = []
+        before = '"},'
+        for key, member in shape.members.items():
+            if isinstance(member, Leaf):
+                members.append((f"{before}{self.value(key)}:", self._leaf(member, columns[member.index])))
+            elif isinstance(member, Shape):
+                members.append((f"{before}{self.value(key)}:", self._object(member, columns)))
+            before = ","
+        back = "}" if members else '"}}'
+
+        def records(lists: Lists) -> list[str]:
+            ids = lists[place][1:-1].replace('"', "").split(",")
+            beside: list[Iterable[str]] = [repeat(front), ids]
+            for same, cells in members:
+                beside += [repeat(same), cells(lists)]
+            found = ["".join(row) for row in zip(*beside, repeat(back))]
+            if "null" not in ids:
+                return found
+            return [each if there != "null" else there for each, there in zip(found, ids, strict=True)]
+
+        return records
+
+    def _url(self, shape: Shape, columns: Sequence[str]) -> tuple[str, int]:
+        """What the URLs of an object begin with, and the list of how they go on; null where there is no object."""
+        if len(shape.types) == 1:
+            name, index = shape.types[0]
+            return f"{self._base}{name}/", self._place(columns[index])
+        known = [(_sql(f"{name}/"), columns[index]) for name, index in shape.types]
+        parts = " ".join(f"WHEN {key} IS NOT NULL THEN {name} || {key}" for name, key in known)
+        return self._base, self._place(f"CASE {parts} END")
+
+
+def json_sheet(shape: Shape, columns: Sequence[str], version: str) -> JsonSheet | None:
+    """Return how to have a page of records of ``shape`` as JSON; None where only cells will do."""
+    return JsonSheet(shape, columns, version) if _can_be_written(shape) else None
+
+
+def _can_be_written(member: Leaf | Kids | Shape) -> bool:
+    if isinstance(member, Leaf):
+        return member.function is None and member.kind not in _ONLY_RENDERED
+    if isinstance(member, Kids) or not member.types or member.variants:
+        return False
+    return all(map(_can_be_written, member.members.values()))
+
+
+class CsvSheet(_Sheet):
+    """Rows as lines of Bulk CSV: every cell in quotes, instants end in ``.000Z``, a null is an empty cell.
+
+    A text in a JSON list is such a cell already, unless something in it had to be escaped.
+    """
+
+    instants = Instants('"', '.000Z"', '""')
+    booleans: ClassVar = {0: '"false"', 1: '"true"', None: '""'}
+
+    def __init__(self, leaves: Sequence[Leaf], columns: Sequence[str], delimiter: str, line_ending: str) -> None:
+        super().__init__()
+        self._delimiter, self._line_ending = delimiter, line_ending
+        self._cells = [self._leaf(leaf, columns[leaf.index]) for leaf in leaves]
+
+    def lines(self, lists: Lists) -> list[str]:
         """Return the lines, with their ends, that the one row of the statement stands for."""
-        text, end = self._sheet.text(row), self._line_ending
-        if not text:
-            return []
-        if self._delimiter != ",":
-            return [self._again(each) for each in text.split("\n")]
-        return [each[1:-1] + end if "\\" not in each else self._again(each) for each in text.split("\n")]
+        delimiter, end = self._delimiter, self._line_ending
+        rows = zip(*(cells(lists) for cells in self._cells), strict=True)
+        return [delimiter.join(row) + end for row in rows]
 
-    def _again(self, line: str) -> str:
-        cells = (cell.replace('"', '""') for cell in orjson.loads(line))
-        return self._delimiter.join(f'"{cell}"' for cell in cells) + self._line_ending
+    def value(self, value: Any) -> str:
+        """Return a value in quotes, with its own quotes doubled."""
+        text = "" if value is None else str(value).replace('"', '""')
+        return f'"{text}"'
 
+    def _text(self, sql: str) -> Cells:
+        place = self._place(f"coalesce(CAST({sql} AS TEXT), '')")
 
-def _csv_hole(leaf: Leaf, sql: str) -> tuple[str, Filling] | None:
-    shown = leaf.function
-    if shown is not None:
-        return f"json_group_array({sql})", lambda found: [_json_text(shown(each)) for each in found]
-    if leaf.kind == "datetime":
-        return f"json_group_array({sql})", lambda found: [_CSV_INSTANTS[each] for each in found]
-    if leaf.kind in _REALS:
-        return f"json_group_array(quote({sql}))", _csv_reals
-    return None
+        def cells(lists: Lists) -> list[str]:
+            found: str = lists[place]
+            cut = found[1:-1].split(",")
+            if "\\" in found or len(cut) != lists[0]:
+                return [self.value(each) for each in orjson.loads(found)]
+            return cut
 
-
-def _csv_reals(found: list[str]) -> list[str]:
-    return ['""' if each == "NULL" else f'"{float(each)!r}"' for each in found]
+        return cells
 
 
-def _json_text(value: Any) -> str:
-    return orjson.dumps("" if value is None else str(value)).decode()
-
-
-def _joined(function: str, arguments: list[str], most: int) -> str:
-    """A call of json_object or json_array that may have more arguments than the database takes at once."""
-    runs = [", ".join(arguments[at : at + most]) for at in range(0, len(arguments), most)]
-    return f" || '{_SEAM}' || ".join(f"{function}({run})" for run in runs)
-
-
-def _sql_text(text: str) -> str:
+def _sql(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
