@@ -41,10 +41,6 @@ class _Sheet:
         """Return a cell as it is written by hand."""
         raise NotImplementedError
 
-    def real(self, value: float | None) -> str:
-        """Return a cell with a number that has a fraction."""
-        return self.value(value)
-
     def _place(self, sql: str) -> int:
         return self._lists.setdefault(f"json_group_array({sql})", len(self._lists))
 
@@ -61,7 +57,7 @@ class _Sheet:
         if leaf.kind == "boolean":
             return self._each(sql, self.booleans.__getitem__)
         if leaf.kind in _REALS:  # a list would keep 15 digits of it
-            return self._each(f"quote({sql})", lambda found: self.real(None if found == "NULL" else float(found)))
+            return self._each(f"quote({sql})", lambda found: self.value(None if found == "NULL" else float(found)))
         return self._text(sql)
 
     def _text(self, sql: str) -> Cells:
