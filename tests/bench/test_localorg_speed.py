@@ -133,8 +133,14 @@ def say(line: str) -> None:
 
 
 def cases(count: int, first: int = 0) -> list[dict[str, object]]:
-    """Return cases to seed."""
-    return [{"Subject": f"Case number {n}", "Status": "New", "Origin": "Web"} for n in range(first, first + count)]
+    """Return cases to seed, no two neighbours alike in what people choose."""
+    chosen: list[dict[str, object]] = [
+        {"Status": status, "Priority": priority, "Origin": origin}
+        for status in ("New", "Working", "Escalated")
+        for priority in ("High", "Medium", "Low")
+        for origin in ("Web", "Email", "Phone")
+    ]
+    return [{"Subject": f"Case number {n}"} | chosen[n % len(chosen)] for n in range(first, first + count)]
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,7 @@ class Plan:
     def keys_sql(self) -> str:
         """One text of all ids of the answer, a line each, in order; null when there are none."""
         chosen = self._sql(f'{self.table_alias}."Id" AS id')
-        return f"SELECT group_concat(id, char(10)) FROM ({chosen})"
+        return f"SELECT group_concat(id, '\n') FROM ({chosen})"
 
     def keyed_sql(self, columns: str) -> str:
         """``columns`` of the rows whose ids are in the JSON list ``:keys``, in the order of that list."""

@@ -54,7 +54,8 @@ class Keys:
             wanted = run[max(0, start - before) : max(0, start + size - before)]
             before += len(run)
             if lines:
-                found += [lines[at * width : at * width + LONG] for at in wanted]
+                places = range(wanted.start * width, wanted.stop * width, wanted.step * width)
+                found += [lines[at : at + LONG] for at in places]
             else:
                 found += [self._ids[at] for at in wanted]
         return found

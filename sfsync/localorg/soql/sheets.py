@@ -18,7 +18,7 @@ from sfsync.localorg.soql.render import Instants, Kids, Leaf, Shape
 
 # What the statement answers: first the number of rows, then the lists.
 Lists = Sequence[Any]
-Cells = Callable[[Lists], list[str]]
+Cells = Callable[[Lists], Iterable[str]]
 _REALS = frozenset({"double", "currency", "percent"})
 _ONLY_RENDERED = frozenset({"address", "location", "base64", "day"})
 
@@ -44,9 +44,24 @@ class _Sheet:
     def _place(self, sql: str) -> int:
         return self._lists.setdefault(f"json_group_array({sql})", len(self._lists))
 
-    def _each(self, sql: str, write: Callable[[Any], str]) -> Cells:
+    def _column(self, sql: str, cut: Callable[[str, int], list[str]]) -> Cells:
+        """Cells of a list that ``cut`` makes of its text and length; one cell stands for a column that is all the same.
+
+        Often a column is: nothing is in it, or nobody else has created the rows.
+        """
         place = self._place(sql)
-        return lambda lists: list(map(write, orjson.loads(lists[place])))
+
+        def cells(lists: Lists) -> Iterable[str]:
+            count, found = lists[0], lists[place]
+            first = found[1 : found.find(",")]
+            if count and found.endswith(f"{first}]") and found == f"[{','.join(repeat(first, count))}]":
+                return repeat(cut(f"[{first}]", 1)[0], count)
+            return cut(found, count)
+
+        return cells
+
+    def _each(self, sql: str, write: Callable[[Any], str]) -> Cells:
+        return self._column(sql, lambda found, _: list(map(write, orjson.loads(found))))
 
     def _leaf(self, leaf: Leaf, sql: str) -> Cells:
         if leaf.function is not None:
@@ -77,21 +92,18 @@ class JsonSheet(_Sheet):
 
     def text(self, lists: Lists) -> str:
         """Return the page that the one row of the statement stands for."""
-        return ",".join(self._records(lists))
+        return ",".join(self._records(lists)) if lists[0] else ""
 
     def value(self, value: Any) -> str:
         """Return a value as JSON."""
         return orjson.dumps(value).decode()
 
     def _text(self, sql: str) -> Cells:
-        place = self._place(sql)
+        def cut(found: str, count: int) -> list[str]:
+            cells = found[1:-1].split(",")
+            return cells if len(cells) == count else [self.value(each) for each in orjson.loads(found)]
 
-        def cells(lists: Lists) -> list[str]:
-            found: str = lists[place]
-            cut = found[1:-1].split(",")
-            return cut if len(cut) == lists[0] else [self.value(each) for each in orjson.loads(found)]
-
-        return cells
+        return self._column(sql, cut)
 
     def _object(self, shape: Shape, columns: Sequence[str]) -> Cells:
         url, place = self._url(shape, columns)
@@ -107,11 +119,12 @@ class JsonSheet(_Sheet):
         back = "}" if members else '"}}'
 
         def records(lists: Lists) -> list[str]:
+            count = lists[0]
             ids = lists[place][1:-1].replace('"', "").split(",")
-            beside: list[Iterable[str]] = [repeat(front), ids]
+            beside: list[Iterable[str]] = [repeat(front, count), ids]
             for same, cells in members:
-                beside += [repeat(same), cells(lists)]
-            found = ["".join(row) for row in zip(*beside, repeat(back))]
+                beside += [repeat(same, count), cells(lists)]
+            found = ["".join(row) for row in zip(*beside, repeat(back, count), strict=True)]
             if "null" not in ids:
                 return found
             return [each if there != "null" else there for each, there in zip(found, ids, strict=True)]
@@ -167,16 +180,13 @@ class CsvSheet(_Sheet):
         return f'"{text}"'
 
     def _text(self, sql: str) -> Cells:
-        place = self._place(f"coalesce(CAST({sql} AS TEXT), '')")
-
-        def cells(lists: Lists) -> list[str]:
-            found: str = lists[place]
-            cut = found[1:-1].split(",")
-            if "\\" in found or len(cut) != lists[0]:
+        def cut(found: str, count: int) -> list[str]:
+            cells = found[1:-1].split(",")
+            if "\\" in found or len(cells) != count:
                 return [self.value(each) for each in orjson.loads(found)]
-            return cut
+            return cells
 
-        return cells
+        return self._column(f"coalesce(CAST({sql} AS TEXT), '')", cut)
 
 
 def _sql(text: str) -> str:

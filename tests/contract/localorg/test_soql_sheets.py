@@ -113,10 +113,26 @@ def test_a_page_of_one_record_or_of_one_value_is_what_its_cells_make(value: str 
         assert written == orjson.dumps(result.page(world.storage.db))
 
 
-def test_a_page_of_no_records_is_an_empty_list() -> None:
+def test_a_page_of_no_records_is_empty() -> None:
     world = World()
     result = world.run("SELECT Name, Account__r.Name, Hours__c, CreatedDate FROM Pack__c")
     assert orjson.dumps(result.page_json(world.storage.db)) == b"[]"
+    plan = soql.compile_soql("SELECT Name, Active__c FROM Pack__c", world.view, bulk=True)
+    assert soql.Extract(world.storage.db, plan).lines(world.storage.db, 0, 10) == []
+
+
+@pytest.mark.parametrize("columns", ["Active__c", "Name, CreatedDate", "Hours__c, Starts__c, Active__c"])
+def test_a_column_that_is_the_same_in_every_row_is_in_every_row(columns: str) -> None:
+    world = World()
+    for _ in range(3):
+        world.add("Pack__c", Name='a,"', Active__c=1, CreatedDate=stamp(2026, 1, 1), Hours__c=0.1)
+    statement = f"SELECT {columns} FROM Pack__c"
+    result = world.run(statement)
+    assert orjson.dumps(result.page_json(world.storage.db)) == orjson.dumps(result.page(world.storage.db))
+    plan = soql.compile_soql(statement, world.view, bulk=True)
+    first, *more = soql.Extract(world.storage.db, plan).lines(world.storage.db, 0, 10)
+    assert more == [first, first]
+    assert next(csv.reader([first])) == [cell(result.page(world.storage.db)[0], name) for name, _ in plan.leaves]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
