@@ -1,8 +1,9 @@
 """Many histories over a long time: ``python -m tests.simulation.campaign LOG merge=800000 line=100000 full=5000``.
 
 The layer that is furthest from its goal goes next, a block at a time; each block is a line of the log, so an abrupt end
-leaves its figures, and the command goes on where the log ends. ``--figures`` adds the log up. It keeps one law: a block
-that broke a promise names the command that lives it again, and the seeds after it are lived all the same.
+leaves its figures, and the command goes on where the log ends. ``full=2500..4999`` are the seeds of a second process
+with a log of its own. ``--figures`` adds logs up. It keeps one law: a block that broke a promise names the command that
+lives it again, and the seeds after it are lived all the same.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.simulation.__main__ import LAYERS, Layer, layer, outcome
+from tests.simulation.__main__ import LAYERS, Layer, layer, outcome, span
 
 BLOCK_SECONDS = 60
 
@@ -24,20 +25,23 @@ class Sum:
     """What a log says of one layer."""
 
     lived: int = 0
+    next: int = 0
+    """The seed after the last one."""
     broken: int = 0
     wall: float = 0.0
     cpu: float = 0.0
 
 
-def added_up(log: Path) -> dict[str, Sum]:
-    """Return what a log says of each layer."""
+def added_up(logs: Sequence[Path]) -> dict[str, Sum]:
+    """Return what logs say of each layer."""
     sums = {name: Sum() for name in LAYERS}
-    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
+    for line in (line for log in logs if log.exists() for line in log.read_text(encoding="utf-8").splitlines()):
         words = line.split()
         if words and words[0] in sums:
             first, last = words[1].split("..")
             one = sums[words[0]]
-            one.lived = max(one.lived, int(last) + 1)
+            one.lived += int(last) + 1 - int(first)
+            one.next = max(one.next, int(last) + 1)
             one.broken += int(words[2])
             one.wall += float(words[3])
             one.cpu += float(words[4])
@@ -60,35 +64,43 @@ def block(lay: Layer, first: int, most: int, log: Path) -> None:
         out.write(f"{lay.name} {first}..{seed - 1} {broken} {wall:.1f} {used:.1f}\n")
 
 
+def goal(word: str) -> tuple[str, range]:
+    """Return the layer and the seeds of ``line=100000`` or ``full=2500..4999``."""
+    name, equals, seeds = word.partition("=")
+    if name not in LAYERS or not equals:
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is no goal; write layer=histories, such as line=100000; layers: {', '.join(LAYERS)}"
+        )
+    return name, span(seeds)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return 1 if the log names a broken promise."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.campaign", description=__doc__)
     parser.add_argument("log", type=Path)
-    parser.add_argument("goals", nargs="*", help="layer=histories")
-    parser.add_argument("--figures", action="store_true", help="add the log up and stop")
+    parser.add_argument("goals", nargs="*", help="layer=histories, or layer=first..last; with --figures, more logs")
+    parser.add_argument("--figures", action="store_true", help="add the logs up and stop")
     given = parser.parse_args(arguments)
-    goals = {}
-    for word in given.goals:
-        name, equals, count = word.partition("=")
-        if name not in LAYERS or not equals or not count.isdigit():
-            parser.error(
-                f"{word!r} is no goal; write layer=histories, such as line=100000; layers: {', '.join(LAYERS)}"
-            )
-        goals[name] = int(count)
+    try:
+        goals = {} if given.figures else dict(map(goal, given.goals))
+    except argparse.ArgumentTypeError as bad:
+        parser.error(str(bad))
+    logs = [given.log, *(Path(word) for word in given.goals if given.figures)]
     opened: dict[str, Layer] = {}
     try:
-        while not given.figures:
-            sums = added_up(given.log)
-            left = {name: sums[name].lived / goal for name, goal in goals.items() if sums[name].lived < goal}
+        while goals:
+            sums = added_up(logs)
+            next_of = {name: max(seeds.start, sums[name].next) for name, seeds in goals.items()}
+            left = {n: (next_of[n] - one.start) / len(one) for n, one in goals.items() if next_of[n] < one.stop}
             if not left:
                 break
             name = min(left, key=lambda n: left[n])
             lay = opened.setdefault(name, layer(name))
-            block(lay, sums[name].lived, goals[name] - sums[name].lived, given.log)
+            block(lay, next_of[name], goals[name].stop - next_of[name], given.log)
     finally:
         for lay in opened.values():
             lay.close()
-    sums = added_up(given.log)
+    sums = added_up(logs)
     for name, one in sums.items():
         if one.lived:
             sys.stdout.write(
