@@ -17,7 +17,6 @@ from typing import Any
 from sfsync.errors import OrgError
 from sfsync.mirror.translate import Bookmark, Page, Seen, parse_instant
 from sfsync.org import bulk
-from sfsync.org.ahead import ahead
 from sfsync.org.faults import OutcomeUnknown
 from sfsync.org.place import Place, instant, since, written
 from sfsync.org.rows import EventSource, RowReader
@@ -131,7 +130,7 @@ class Load:
             read = self._row_reader(place.part, found.header)
             rows = islice(found.rows, skip, None) if skip else found.rows
             row = skip
-            for seen in ahead(_read_pages(rows, read)):
+            for seen in _read_pages(rows, read):
                 row += len(seen)
                 here = replace(place, locator=locator, row=row)
                 yield self._page(seen, here), here
@@ -139,10 +138,11 @@ class Load:
                 return
             locator, skip = found.following, 0
 
-    def _row_reader(self, part: int, header: Sequence[str]) -> Callable[[Sequence[str]], Seen]:
+    def _row_reader(self, part: int, header: Sequence[str]) -> Callable[[Sequence[Sequence[str]]], list[Seen]]:
         if part == 0:
             return self.reader.from_csv(header)
-        return self._event_reader(self.reader.sources[part - 1], header)
+        read = self._event_reader(self.reader.sources[part - 1], header)
+        return lambda rows: [read(row) for row in rows]
 
     def _event_reader(self, source: EventSource, header: Sequence[str]) -> Callable[[Sequence[str]], Seen]:
         """Return a reader of event rows: each becomes a sight of its record that shows nothing but the event.
@@ -165,9 +165,11 @@ class Load:
         return read
 
 
-def _read_pages(rows: Iterator[list[str]], read: Callable[[Sequence[str]], Seen]) -> Iterator[list[Seen]]:
+def _read_pages(
+    rows: Iterator[list[str]], read: Callable[[Sequence[Sequence[str]]], list[Seen]]
+) -> Iterator[list[Seen]]:
     while chunk := list(islice(rows, PAGE_ROWS)):
-        yield [read(row) for row in chunk]
+        yield read(chunk)
 
 
 def _worth_another(bad: OrgError) -> bool:

@@ -15,6 +15,7 @@ from sfsync.errors import OrgBusy, RecordMoved, RecordRejected, SchemaDrift
 from sfsync.mapping import Mappings
 from sfsync.mirror.translate import Bookmark, Ids, Page, Seen, long_id
 from sfsync.org import bulk, bulkread, paging, poll, refresh, soql
+from sfsync.org.ahead import ahead
 from sfsync.org.composite import Sub, SubAnswer, read_all
 from sfsync.org.paging import Pager, Row
 from sfsync.org.place import Place, instant, since, written
@@ -108,10 +109,22 @@ def _extract(
     for one in work:
         if one.name in checked.redefined and one.bookmark.read_to is not None:
             one.bookmark = replace(one.bookmark, refreshed_at=refresh.NEVER)
-    moved: dict[str, set[str]] = {}
     _ask_first_pages(session, work)
     _ask_by_id(session, [one for one in work if one.pager.done and not one.place.job])
     loads = _start_loads(session, work, overlap)
+    pages = _in_turn(session, work, loads, opening, overlap)
+    yield from ahead(pages) if loads else pages
+
+
+def _in_turn(
+    session: OrgSession,
+    work: Sequence[_Reading],
+    loads: Mapping[str, bulkread.Load],
+    opening: poll.Opening,
+    overlap: timedelta,
+) -> Iterator[Page]:
+    """Yield the pages of one object after the other."""
+    moved: dict[str, set[str]] = {}
     for position, one in enumerate(work):
         others = [o.pager for o in work[position + 1 :] if o.name not in loads]
         if one.name in loads:

@@ -39,8 +39,6 @@ _KEY = re.compile(r"[a-z]{2,4}:[A-Za-z0-9][A-Za-z0-9:._\-]{0,79}")
 _SYSTEM_USER = re.compile(r"^[a-z]+@00d[a-z0-9]{12,15}$", re.IGNORECASE)
 """Automation's own users (``autoproc@00d..``, ``cloud@00d..``): their mail domain is the org's id."""
 _TEXT = frozenset(("text", "textarea", "longtext", "picklist", "autonumber"))
-_NUMBER = re.compile(r"(0|[1-9][0-9]{0,17})(?:\.([0-9]+))?")
-_BOXES = {"true": True, "false": False}
 _NO_FIELDS: Mapping[str, Any] = {}
 
 Convert = Callable[[Any], Wire]
@@ -184,54 +182,57 @@ class RowReader:
 
     # --- CSV ----------------------------------------------------------------------------------------
 
-    def from_csv(self, header: Sequence[str]) -> Callable[[Sequence[str]], Seen]:
-        """Return a reader of the rows below ``header``; Untranslatable if a wanted column is not there."""
+    def from_csv(self, header: Sequence[str]) -> Callable[[Sequence[Sequence[str]]], list[Seen]]:
+        """Return a reader of rows below ``header``, many at once; Untranslatable if a wanted column is not there."""
         at = {name.lower(): index for index, name in enumerate(header)}
         missing = [c for c in self.columns if c.lower() not in at]
         if missing:
             raise Untranslatable(f"the file has no column {', '.join(missing)}")
         lines = selected(self.mapping)
-        texts = [(f.name, at[f.api.lower()]) for f in lines if f.type.kind in _TEXT]
-        readers = [
-            (f.name, at[f.api.lower()], _reader(f.type, wire_from_csv, csv=True), wire_from_csv(f.type, ""))
-            for f in lines
-            if f.type.kind not in _TEXT
-        ]
-        sf_id_at, stamp_at, created_at, deleted_at = (
-            at[c] for c in ("id", "systemmodstamp", "createddate", "isdeleted")
-        )
-        key_at = at[self.mapping.key.lower()] if self.mapping.key else None
-        revision_at = at[REVISION.lower()] if self.seen.revision else None
-        master_at = at["masterrecordid"] if self.seen.merges else None
-        author_at = at["lastmodifiedby.username"] if self.seen.authored else None
-        whose_at = at[self.mapping.whose.lower()] if self.mapping.whose else None
-        sobject = self.mapping.object
+        names = [f.name for f in lines]
+        readers = [(at[f.api.lower()], _column_reader(f.type)) for f in lines]
 
-        def read(row: Sequence[str]) -> Seen:
-            wire: dict[str, Wire] = {name: row[index] or None for name, index in texts}
-            for name, index, convert, empty in readers:
-                try:
-                    cell = row[index]
-                    wire[name] = convert(cell) if cell else empty
-                except Untranslatable as bad:
-                    self._left_out(name, row[sf_id_at], bad)
-            sf_id = row[sf_id_at]
-            return Seen(
-                object=sobject,
-                sf_id=sf_id,
-                key=self._key(
+        def read(rows: Sequence[Sequence[str]]) -> list[Seen]:
+            cells = list(zip(*rows, strict=True)) or [()] * len(header)
+            nothing = [""] * len(rows)
+
+            def column(name: str | None, *, selected: object = True) -> Sequence[str]:
+                return cells[at[name.lower()]] if name and selected else nothing
+
+            values = [convert(cells[index]) for index, convert in readers]
+            wires: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+            for name in (n for n, found in zip(names, values, strict=True) if Untranslatable in set(map(type, found))):
+                for row, wire in zip(rows, wires, strict=True):
+                    if isinstance(wire[name], Untranslatable):
+                        self._left_out(name, row[at["id"]], wire.pop(name))
+            return [
+                Seen(
+                    self.mapping.object,
                     sf_id,
-                    row[key_at] if key_at is not None else None,
-                    row[whose_at] if whose_at is not None else None,
-                ),
-                wire=wire,
-                stamp=_instant(row[stamp_at]),
-                created_at=_instant(row[created_at]) if row[created_at] else None,
-                deleted=row[deleted_at].lower() == "true",
-                merged_into=(row[master_at] or None) if master_at is not None else None,
-                revision=int(float(row[revision_at] or 0)) if revision_at is not None else 0,
-                modified_by=row[author_at] if author_at is not None else "",
-            )
+                    self._key(sf_id, external, about),
+                    wire,
+                    _instant(stamp),
+                    _instant(created) if created else None,
+                    deleted.lower() == "true",
+                    winner or None,
+                    int(float(revision or 0)),
+                    (),
+                    author,
+                )
+                for sf_id, external, about, wire, stamp, created, deleted, winner, revision, author in zip(
+                    column("Id"),
+                    column(self.mapping.key),
+                    column(self.mapping.whose),
+                    wires,
+                    column("SystemModstamp"),
+                    column("CreatedDate"),
+                    column("IsDeleted"),
+                    column("MasterRecordId", selected=self.seen.merges),
+                    column(REVISION, selected=self.seen.revision),
+                    column("LastModifiedBy.Username", selected=self.seen.authored),
+                    strict=True,
+                )
+            ]
 
         return read
 
@@ -285,10 +286,10 @@ def _shown(value: Any) -> str | None:
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
-def _reader(kind: FieldType, general: Callable[[FieldType, Any], Wire], *, csv: bool = False) -> Convert:
+def _reader(kind: FieldType, general: Callable[[FieldType, Any], Wire]) -> Convert:
     """Return ``general`` for one field type, with a short way for the plain cases that gives the same values."""
     if kind.kind in _TEXT:
-        return _text_cell if csv else _text_json
+        return _text_json
     if kind.kind == "datetime":
 
         def instant(value: Any) -> Wire:
@@ -305,12 +306,6 @@ def _reader(kind: FieldType, general: Callable[[FieldType, Any], Wire], *, csv: 
             return general(kind, value)
 
         return reference
-    if kind.kind == "checkbox" and csv:
-        return lambda text: _BOXES[text] if text in _BOXES else general(kind, text)
-    if csv and kind.kind == "date":
-        return lambda text: text[:10] or None
-    if csv and kind.kind in ("integer", "hours", "decimal"):
-        return _number_cell(kind, general)
     if kind.kind == "checkbox":
 
         def box(value: Any) -> Wire:
@@ -320,26 +315,24 @@ def _reader(kind: FieldType, general: Callable[[FieldType, Any], Wire], *, csv: 
     return lambda value: general(kind, value)
 
 
-def _number_cell(kind: FieldType, general: Callable[[FieldType, Any], Wire]) -> Convert:
-    """Return a reader of numbers as most are written, ``12`` or ``12.0`` or ``12.5``; the others go the general way."""
-    scale = kind.scale
+def _column_reader(kind: FieldType) -> Callable[[Sequence[str]], Sequence[Any]]:
+    """Return a reader of a column of CSV; in place of a cell that cannot be read stands the Untranslatable of it."""
+    if kind.kind in _TEXT:
+        return lambda cells: [cell or None for cell in cells]
+    convert = _reader(kind, wire_from_csv)
 
-    def whole(text: str) -> Wire:
-        plain = _NUMBER.fullmatch(text)
-        return int(plain[1]) if plain is not None and plain[2] in (None, "0") else general(kind, text)
+    def one(cell: str) -> Any:
+        try:
+            return convert(cell) if cell else wire_from_csv(kind, cell)
+        except Untranslatable as bad:
+            return bad
 
-    def scaled(text: str) -> Wire:
-        plain = _NUMBER.fullmatch(text)
-        if plain is None or not 0 < scale >= len(plain[2] or ""):
-            return general(kind, text)
-        return f"{plain[1]}.{(plain[2] or '').ljust(scale, '0')}"
+    def read(cells: Sequence[str]) -> Sequence[Any]:
+        known = {cell: one(cell) for cell in set(cells)}  # most columns hold few different cells
+        return [known[cell] for cell in cells]
 
-    return whole if kind.kind == "integer" else scaled
+    return read
 
 
 def _text_json(value: Any) -> Wire:
     return None if value is None else (str(value) or None)
-
-
-def _text_cell(value: Any) -> Wire:
-    return value or None

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from itertools import count
+from itertools import count, islice
 from types import NoneType
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Table, Text, any_, cast, literal
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import NullType
@@ -41,7 +42,11 @@ def clean(value: Any) -> Any:
 
 def to_json(values: Mapping[str, Any]) -> str:
     """Return values as JSON; decimals, dates and instants carry their type."""
-    return _encode({clean(k): _tagged(v) for k, v in values.items()})
+    tagged = {clean(name): _tagged(value) for name, value in values.items()}
+    try:
+        return orjson.dumps(tagged).decode()
+    except TypeError:  # a number of more than 64 bits
+        return _encode(tagged)
 
 
 def value_json(value: Any) -> str:
@@ -51,8 +56,11 @@ def value_json(value: Any) -> str:
 
 def wire_json(values: Mapping[str, Any]) -> str:
     """Return values in wire form as JSON; they are text, integers, booleans and null already."""
-    written = _encode(values if type(values) is dict else dict(values))
-    if "\\u0000" in written or (not written.isascii() and _SURROGATE.search(written)):
+    try:
+        written = orjson.dumps(dict(values)).decode()
+    except TypeError:  # half a surrogate pair
+        written = "\\u0000"
+    if "\\u0000" in written:
         written = _encode({name: clean(value) for name, value in values.items()})
     return written
 
@@ -128,63 +136,72 @@ def staged(
     connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {name} ({written}) ON COMMIT DROP")
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(f"COPY {name} FROM STDIN (NULL E'\\x02')") as copy:
-        lines: list[str] = []
-        for row in rows:
-            lines.append(copy_line(row))
-            if len(lines) == COPIED_AT_ONCE:
-                copy.write("".join(lines))
-                lines.clear()
-        copy.write("".join(lines))
+        waiting = iter(rows)
+        while block := list(islice(waiting, COPIED_AT_ONCE)):
+            copy.write(copied(block))
     if joined:  # without it the planner takes a few rows for thousands, and reads the whole table they are joined to
         connection.exec_driver_sql(f"ANALYZE {name}")
     yield name
     connection.exec_driver_sql(f"DROP TABLE {name}")
 
 
-COPIED_AT_ONCE = 500
+COPIED_AT_ONCE = 1_000
 """Rows handed to the driver at a time."""
 _NULL = "\x02"
-"""Stands for null in a line: a character that a text may hold too, but hardly ever does."""
+"""Stands for null: a character that a text may hold too, but hardly ever does."""
+_UNUSUAL = ("\\", "\n", "\r", "\t", _NULL, "\0")
 _FORMS: dict[type, Callable[[Any], str]] = {
-    NoneType: lambda _: _NULL,
-    bool: lambda value: "t" if value else "f",
+    bool: {True: "t", False: "f"}.__getitem__,
     int: str,
     Decimal: str,
     date: date.isoformat,
     datetime: datetime.isoformat,
-    list: lambda value: text_array(map(clean, value)),
+    list: lambda value: _escaped(text_array(map(clean, value))),
+    str: lambda value: _escaped(clean(value)),
 }
 
 
-def copy_line(row: Sequence[Any]) -> str:
-    """Return a row as COPY reads it; its texts are made clean (D12).
+def copied(rows: Sequence[Sequence[Any]]) -> str:
+    """Return rows as COPY reads them, a line each; their texts are made clean (D12).
 
-    The driver does this value by value, at several times the cost; here a line is looked through as a whole, and only
-    one that holds something unusual is made again cell by cell.
+    The driver does this value by value, at several times the cost; here a column is looked through as a whole.
     """
-    cells = [value if type(value) is str else _FORMS.get(type(value), _other)(value) for value in row]
-    line = "\t".join(cells)
-    usual = line.count("\t") == len(cells) - 1 and line.count(_NULL) == row.count(None) and "\0" not in line
-    if not usual or not (line.isascii() or _SURROGATE.search(line) is None):
-        pairs = zip(row, cells, strict=True)
-        return "\t".join([_NULL if value is None else _escaped(clean(cell)) for value, cell in pairs]) + "\n"
-    if "\\" in line or "\n" in line or "\r" in line:
-        line = _one_line(line)
-    return line + "\n"
+    columns = [_column(values) for values in zip(*rows, strict=True)]
+    return "\n".join(map("\t".join, zip(*columns, strict=True))) + "\n" if rows else ""
 
 
-def _other(value: Any) -> str:
+def _column(values: Sequence[Any]) -> Iterable[str]:
+    """Return the values of one column as COPY reads them; most columns hold one type, and no text that is unusual."""
+    kinds = set(map(type, values))
+    some = NoneType in kinds
+    kinds.discard(NoneType)
+    if kinds == {str} and not _is_unusual("".join(filter(None, values) if some else values)):
+        return [_NULL if value is None else value for value in values] if some else values
+    form = _FORMS.get(next(iter(kinds)), _cell) if len(kinds) == 1 else _cell
+    return [_NULL if value is None else form(value) for value in values] if some else map(form, values)
+
+
+def _is_unusual(text: str) -> bool:
+    return any(sign in text for sign in _UNUSUAL) or not (text.isascii() or _SURROGATE.search(text) is None)
+
+
+def _cell(value: Any) -> str:
+    form = _FORMS.get(type(value))
+    if form is not None:
+        return form(value)
     if isinstance(value, Enum):
-        return str(value.value)
+        return _escaped(str(value.value))
     raise ValueError(f"the store has no form for {value!r}")
 
 
-def _one_line(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-
-
 def _escaped(text: str) -> str:
-    return _one_line(text).replace("\t", "\\t").replace(_NULL, "\\x02")
+    for sign, written in _ESCAPES:
+        if sign in text:
+            text = text.replace(sign, written)
+    return text
+
+
+_ESCAPES = (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"), (_NULL, "\\x02"))
 
 
 def sql_types(table: Table, names: Iterable[str]) -> dict[str, str]:

@@ -170,9 +170,16 @@ class LocalRow:
 
 
 def merge_rows(
-    connection: Connection, client: str, kind: type[Record], rows: Iterable[LocalRow], version: int, *, looked_at: bool
+    connection: Connection,
+    client: str,
+    kind: type[Record],
+    rows: Iterable[LocalRow],
+    version: int,
+    *,
+    looked_at: bool,
+    unknown: bool = False,
 ) -> None:
-    """Leave each row's values in force; a row that is not there is made.
+    """Leave each row's values in force; a row that is not there is made, as all are where they are ``unknown``.
 
     The rules will look at the rows again because of ``version``, unless they wrote them themselves (``looked_at``).
     Values that are no field of the record go to ``extra``.
@@ -199,27 +206,33 @@ def merge_rows(
         )
         with staged(connection, columns, copied, joined=False) as stage:
             connection.execute(
-                text(_merge_sql(table.name, names, stage, looked_at, deleted_stays=stays)),
+                text(_merge_sql(table.name, names, stage, looked_at, deleted_stays=stays, unknown=unknown)),
                 {
                     "client": client,
                     "version": version,
-                    "given": list(names),
+                    **({} if unknown else {"given": list(names)}),
                     "unset": [name for name in typed if name not in names],
                 },
             )
 
 
-def _merge_sql(table: str, names: Sequence[str], stage: str, looked_at: bool, *, deleted_stays: bool) -> str:
+def _merge_sql(
+    table: str, names: Sequence[str], stage: str, looked_at: bool, *, deleted_stays: bool, unknown: bool
+) -> str:
     columns = "".join(f', "{name}"' for name in names)
     staged_columns = "".join(f', s."{name}"' for name in names)
-    updates = "".join(f', "{name}" = excluded."{name}"' for name in names)
-    deleted = "t.deleted" if deleted_stays else "excluded.deleted"
-    version = "" if looked_at else ", changed_version = excluded.changed_version"
-    return f"""
+    insert = f"""
         INSERT INTO "{table}" AS t (client, key, created_at, deleted, changed_version, unset, extra{columns})
         SELECT :client, s.key, s.created_at, coalesce(s.deleted, false), :version,
                CAST(:unset AS text[]), s.extra{staged_columns}
           FROM {stage} s
+    """
+    if unknown:
+        return insert
+    updates = "".join(f', "{name}" = excluded."{name}"' for name in names)
+    deleted = "t.deleted" if deleted_stays else "excluded.deleted"
+    version = "" if looked_at else ", changed_version = excluded.changed_version"
+    return f"""{insert}
         ON CONFLICT (client, key) DO UPDATE SET
             created_at = least(t.created_at, excluded.created_at), deleted = {deleted},
             extra = t.extra || excluded.extra,

@@ -7,9 +7,9 @@ run still holds its org, and what belongs together moves together (bookmark and 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -44,6 +44,15 @@ BEHIND_ROWS = 1_000
 """Pages of a first load with this many records are put in force while the next one is read and merged."""
 
 _LINK = tuple(link.c[f.name] for f in fields(Link))
+_REMOTE, _AGREED = (_LINK.index(link.c[name]) for name in ("remote", "agreed"))
+
+
+def _link(row: Sequence[Any]) -> Link:
+    """Return the link in a row; where nothing else is written, all that the org shows is agreed."""
+    values = list(row)
+    if values[_AGREED] is None:
+        values[_AGREED] = values[_REMOTE]
+    return Link(*values)
 
 
 class OrgRoom:
@@ -73,9 +82,12 @@ class OrgRoom:
         self._facts_version: int | None = None
         self._telling: str | None = None
         self._merged_version: int | None = None
+        self._unknown: bool | None = None
+        """Nothing is remembered of any record asked for since the last page."""
         self._moved: tuple[int, int] | None = None
         """The client's version before and after the last page."""
-        self._under_way: Future[None] | None = None
+        self._behind: ThreadPoolExecutor | None = None
+        self._under_way: list[Future[None]] = []
         self._names_under_way: frozenset[str] = frozenset()
         self._examined: dict[tuple[str, str], int] = {}
         self._quiet: list[Page] = []
@@ -159,9 +171,10 @@ class OrgRoom:
             link.c.org == self._org, link.c.object == object_name, link.c.key == any_of(wanted)
         )
         with self._reading(wanted) as connection:
-            links = {one.key: one for one in (Link(*row) for row in connection.execute(query))}
+            links = {one.key: one for one in map(_link, connection.execute(query))}
             values = local.read_values(connection, kind, wanted)
             self._merged_version = connection.scalar(select(client.c.version).where(client.c.client == self._client))
+        self._unknown = self._unknown is not False and not links and not values
         return {key: (links.get(key), values.get(key)) for key in wanted if key in links or key in values}
 
     def linked(self) -> Mapping[str, int]:
@@ -228,7 +241,7 @@ class OrgRoom:
             .order_by(link.c.object, link.c.key)
         )
         with self._reading() as connection:
-            rows = [(touched, Link(*row)) for touched, *row in connection.execute(query)]
+            rows = [(touched, _link(row)) for touched, *row in connection.execute(query)]
             by_object: dict[str, list[str]] = defaultdict(list)
             for _, one in rows:
                 by_object[one.object].append(one.key)
@@ -246,7 +259,7 @@ class OrgRoom:
         query = select(*_LINK).where(link.c.org == self._org, link.c.object == object_name).order_by(link.c.key)
         with self._reading() as connection:
             for row in connection.execution_options(yield_per=2000).execute(query):
-                yield Link(*row)
+                yield _link(row)
 
     def waiting(self) -> int:
         """Return how many records may still have to be written to the org, quarantined ones included."""
@@ -270,45 +283,82 @@ class OrgRoom:
         StoreUnavailable if the client changed since ``memories`` returned what the page was merged with (B3).
         """
         news, version = list(merged), self._merged_version
+        unknown, self._unknown = bool(self._unknown), None
+        if self._under_way and not page.seen and not page.hard_deleted:
+            self._begin(page, news, version, unknown=unknown)
+            return
         self._wait()
         if not self.beside or page.bookmark.read_to is not None or len(page.seen) < BEHIND_ROWS:
-            self._absorb(page, news, version)
+            self._absorb(page, news, version, unknown=unknown)
             return
         gone = (sf_id for sf_id, _ in page.hard_deleted)
         self._names_under_way = frozenset((*(s.sf_id for s in page.seen), *(s.key for s in page.seen), *gone))
-        behind = ThreadPoolExecutor(1, "absorb")
-        self._under_way = behind.submit(self._absorb, page, news, version)
-        behind.shutdown(wait=False)
+        self._begin(page, news, version, unknown=unknown)
 
     def rest(self) -> None:
         """Return when every page is in force, its bookmark too; raises what kept the last one from it."""
-        self._move_quiet()
+        try:
+            self._move_quiet()
+        finally:
+            if self._behind is not None:
+                self._behind.shutdown()
+                self._behind = None
+
+    def _begin(self, page: Page, news: list[tuple[Seen, Merged]], version: int | None, *, unknown: bool) -> None:
+        """Put a page in force behind those that are under way, and beside whatever the caller does next."""
+        if self._behind is None:
+            self._behind = ThreadPoolExecutor(1, "absorb")
+        self._under_way.append(self._behind.submit(self._absorb, page, news, version, unknown=unknown))
 
     def _wait(self) -> None:
-        under_way, self._under_way, self._names_under_way = self._under_way, None, frozenset()
-        if under_way is not None:
-            under_way.result()
+        under_way, self._under_way, self._names_under_way = self._under_way, [], frozenset()
+        for page in under_way:
+            page.result()
 
-    def _absorb(self, page: Page, news: list[tuple[Seen, Merged]], merged_version: int | None) -> None:
+    def _absorb(
+        self, page: Page, news: list[tuple[Seen, Merged]], merged_version: int | None, *, unknown: bool
+    ) -> None:
         events = [event for seen in page.seen for event in seen.events]
         if not (news or events or page.hard_deleted or page.bookmark.checkpoint):
             self._quiet.append(page)
             return
+        if unknown and page.bookmark.checkpoint and not page.hard_deleted and all(one.new for _, one in news):
+            with suppress(StoreRefused):  # two records with one key or one id: the page is looked through
+                self._put(page, news, events, merged_version, unknown=True)
+                return
+        self._put(page, news, events, merged_version, unknown=False)
+
+    def _put(
+        self,
+        page: Page,
+        news: list[tuple[Seen, Merged]],
+        events: list[CaseEvent],
+        merged_version: int | None,
+        *,
+        unknown: bool,
+    ) -> None:
+        """Put a page in force in one transaction; where all of it is ``unknown`` it is not compared with what is there.
+
+        Raises StoreRefused then if two of its records have one key or one id.
+        """
         moved = None
         with self._writing() as connection:
             self._put_quiet(connection)
-            news = self._without_doubles(connection, page.object, news)
+            if not unknown:
+                news = self._without_doubles(connection, page.object, news)
             if news or events or page.hard_deleted:
                 before = lock_version(connection, self._client)
                 alone = merged_version in (None, before) or (merged_version, before) == self._moved
                 if any(one.local for _, one in news) and not alone:
                     raise StoreUnavailable(f"client {self._client} changed while its records were merged; read again")
-                if self._take(connection, page, news, events, before + 1):
+                if self._take(connection, page, news, events, before + 1, unknown=unknown):
                     moved = (before, before + 1)
                     set_version(connection, self._client, before + 1)
             self._log_conflicts(connection, news)
-            self._hear_echoes(connection, page)
+            if not unknown:
+                self._hear_echoes(connection, page)
             self._move_bookmark(connection, page.bookmark)
+        self._quiet.clear()
         self._moved = moved or self._moved
 
     def _move_quiet(self) -> None:
@@ -316,12 +366,12 @@ class OrgRoom:
         if self._quiet:
             with self._writing() as connection:
                 self._put_quiet(connection)
+            self._quiet.clear()
 
     def _put_quiet(self, connection: Connection) -> None:
         for page in self._quiet:
             self._hear_echoes(connection, page)
             self._move_bookmark(connection, page.bookmark)
-        self._quiet.clear()
 
     def _take(
         self,
@@ -330,6 +380,8 @@ class OrgRoom:
         news: list[tuple[Seen, Merged]],
         events: list[CaseEvent],
         version: int,
+        *,
+        unknown: bool,
     ) -> bool:
         """Put the page's records in force; return whether the rules have anything to look at."""
         mapping = self._mappings.by_object[page.object]
@@ -337,13 +389,13 @@ class OrgRoom:
         rows = [_row(mapping, s, one) for s, one in news if one.new or one.local or one.older]
         changed = [row.key for row in rows]
         if rows:
-            local.merge_rows(connection, self._client, kind, rows, version, looked_at=False)
+            local.merge_rows(connection, self._client, kind, rows, version, looked_at=False, unknown=unknown)
         # A record of which only the stamp moved, such as our own write coming back, is nothing to the rules.
         deleted = {seen.key: seen.deleted for seen, one in news if not (one.new or one.local or mapping.copy)}
         if deleted:
             changed += local.mark_deleted(connection, self._client, kind, deleted, version)
         if news:
-            self._put_links(connection, [one.link for _, one in news])
+            self._put_links(connection, [one.link for _, one in news], unknown=unknown)
         if page.hard_deleted:
             changed += self._bury(connection, page, mapping, version)
         self._touch_elsewhere(connection, page.object, changed)
@@ -374,31 +426,31 @@ class OrgRoom:
             )  # fmt: skip
         return list(kept.values())
 
-    def _put_links(self, connection: Connection, links: Iterable[Link]) -> None:
-        names = [f.name for f in fields(Link)]
+    def _put_links(self, connection: Connection, links: Iterable[Link], *, unknown: bool) -> None:
         columns = {
             "object": "TEXT", "key": "TEXT", "sf_id": "TEXT", "remote": "JSONB", "agreed": "JSONB",
             "stamp": "TIMESTAMPTZ", "deleted": "BOOLEAN", "revision": "BIGINT", "merged_into": "TEXT",
         }  # fmt: skip
-        assert list(columns) == names
+        assert list(columns) == [f.name for f in fields(Link)]
 
         def rows() -> Iterator[list[Any]]:
             for one in links:
-                remote = wire_json(one.remote)
                 same = one.agreed is one.remote or one.agreed == one.remote
                 agreed = None if same else wire_json(one.agreed)
                 rest = (one.stamp, one.deleted, one.revision, one.merged_into)
-                yield [one.object, one.key, one.sf_id, remote, agreed, *rest]
+                yield [one.object, one.key, one.sf_id, wire_json(one.remote), agreed, *rest]
 
-        written = ", ".join(names)
-        read = ", ".join("coalesce(agreed, remote)" if name == "agreed" else name for name in names)
-        updates = ", ".join(f"{name} = excluded.{name}" for name in names[2:])
+        written = ", ".join(columns)
+        updates = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in ("object", "key"))
+        otherwise = (
+            f"ON CONFLICT (client, org, object, key) DO UPDATE SET {updates}, touched = l.touched + 1, "
+            "state = 'ready', next_try_at = NULL"
+        )
         with staged(connection, columns, rows(), joined=False) as stage:
             connection.execute(
                 text(
-                    f"INSERT INTO link AS l (client, org, {written}) SELECT :client, :org, {read} FROM {stage} "
-                    f"ON CONFLICT (client, org, object, key) DO UPDATE SET {updates}, touched = l.touched + 1, "
-                    "state = 'ready', next_try_at = NULL"
+                    f"INSERT INTO link AS l (client, org, {written}) SELECT :client, :org, {written} FROM {stage} "
+                    f"{'' if unknown else otherwise}"
                 ),
                 self._scope,
             )
@@ -554,7 +606,7 @@ class OrgRoom:
                     "UPDATE link l SET attempts = CASE WHEN s.wanted THEN l.attempts + 1 ELSE 0 END, "
                     "settled = CASE WHEN s.wanted THEN l.settled ELSE greatest(l.settled, s.touched) END, "
                     "revision = CASE WHEN s.wanted THEN l.revision + 1 ELSE l.revision END, "
-                    "agreed = CASE WHEN s.wanted OR l.deleted THEN l.agreed ELSE l.remote END "
+                    "agreed = CASE WHEN s.wanted OR l.deleted THEN l.agreed END "
                     f"FROM {stage} s WHERE {THIS_LINK}"
                 ),
                 scope,

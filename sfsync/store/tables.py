@@ -195,7 +195,7 @@ link = Table(
     Column("key", Text, nullable=False),
     Column("sf_id", Text),
     Column("remote", JSONB, nullable=False, server_default=text("'{}'")),
-    Column("agreed", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("agreed", JSONB, comment="what both sides last had in common; null: all of remote"),
     Column("stamp", INSTANT),
     Column("deleted", Boolean, nullable=False, server_default=text("false")),
     Column("revision", BigInteger, nullable=False, server_default=text("0")),

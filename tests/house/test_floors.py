@@ -62,7 +62,7 @@ FENCES: dict[str, tuple[str, ...]] = {
     "yaml": ("sfsync.mapping",),
     "uvicorn": ("sfsync.localorg",),
     "jinja2": ("sfsync.localorg",),
-    "orjson": ("sfsync.localorg",),
+    "orjson": ("sfsync.localorg", "sfsync.store.forms"),
     "click": ("sfsync.cli",),
     "rich": ("sfsync.cli",),
     "holidays": ("sfsync.calendar_source",),

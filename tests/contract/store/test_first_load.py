@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -38,9 +39,9 @@ def gate(room: Any, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     opened = threading.Event()
     put_links = room._put_links
 
-    def held(*given: Any) -> None:
+    def held(*given: Any, **named: Any) -> None:
         assert opened.wait(30)
-        put_links(*given)
+        put_links(*given, **named)
 
     monkeypatch.setattr(room, "_put_links", held)
     return opened
@@ -93,6 +94,50 @@ def test_a_page_merged_with_what_somebody_changed_is_not_kept_and_rest_says_so(
     room.rest()
     assert store.facts("acme").cases == {}
     assert "Case" not in room.bookmarks()
+
+
+def test_one_id_under_two_keys_is_set_aside_and_the_rest_of_its_page_is_in_force(
+    first: Any, room: Any, store: Any, mappings: Any, gate: threading.Event
+) -> None:
+    gate.set()
+    first(a_case(1))
+    first(a_case(2), replace(a_case(1), key="ca:forged"), a_case(3), row=2)
+    room.rest()
+    assert set(store.facts("acme").cases) == {"ca:1", "ca:2", "ca:3"}
+    assert [row["code"] for row in store.quarantined("acme")] == ["KEY_NOT_UNIQUE"]
+    assert room.bookmarks()["Case"].checkpoint == "row 2"
+
+
+def test_one_key_under_two_ids_in_a_page_is_set_aside_too(
+    first: Any, room: Any, store: Any, gate: threading.Event
+) -> None:
+    gate.set()
+    first(a_case(1), replace(a_case(2), key="ca:1"), a_case(3))
+    room.rest()
+    assert set(store.facts("acme").cases) == {"ca:1", "ca:3"}
+    assert [row["code"] for row in store.quarantined("acme")] == ["KEY_NOT_UNIQUE"]
+
+
+def test_pages_without_a_record_take_their_turn_behind_the_one_that_is_being_put_in_force(
+    first: Any, room: Any, gate: threading.Event
+) -> None:
+    first(a_case(1))
+    first(row=7)
+    assert len(room._under_way) == 2
+    room.absorb(Page("Case", (), Bookmark("Case", read_to=NOW)), [])
+    gate.set()
+    assert room.bookmarks()["Case"] == Bookmark("Case", read_to=NOW)
+
+
+def test_what_was_agreed_with_an_org_is_all_that_it_showed_until_something_else_is_written(
+    first: Any, room: Any, store: Any, gate: threading.Event
+) -> None:
+    gate.set()
+    first(a_case(1))
+    [(link, _)] = room.memories("Case", ["ca:1"]).values()
+    assert link.agreed == link.remote
+    with store._database.reading("acme") as connection:
+        assert connection.exec_driver_sql("SELECT agreed FROM link").scalars().all() == [None]
 
 
 TEXTS = [

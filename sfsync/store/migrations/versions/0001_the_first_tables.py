@@ -236,7 +236,12 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("sf_id", sa.Text(), nullable=True),
         sa.Column("remote", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
-        sa.Column("agreed", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column(
+            "agreed",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=True,
+            comment="what both sides last had in common; null: all of remote",
+        ),
         sa.Column("stamp", sa.DateTime(timezone=True), nullable=True),
         sa.Column("deleted", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("revision", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
