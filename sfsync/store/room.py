@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 
 from sfsync.errors import StoreRefused, StoreUnavailable
-from sfsync.mapping import Mappings, ObjectMapping
+from sfsync.mapping import Mappings
 from sfsync.mirror.merge import Link, Merged
 from sfsync.mirror.plan import Outcome, Plan, Result, Unplannable
 from sfsync.mirror.translate import Bookmark, Ids, Page, Seen
@@ -26,10 +26,10 @@ from sfsync.rules.evaluate import Ask, Evaluation, Facts
 from sfsync.store import local
 from sfsync.store.connection import Database
 from sfsync.store.contract import apply, lock_version, read_clocks, read_facts, set_version
-from sfsync.store.forms import any_of, staged, text_array, value_json, wire_json
+from sfsync.store.forms import any_of, staged
 from sfsync.store.lease import Lease, prove
-from sfsync.store.local import LocalRow
 from sfsync.store.outcomes import THIS_LINK, pairs, postpone, quarantine, settle_done
+from sfsync.store.pages import News, hear_echoes, log_conflicts, move_bookmark, put_records, without_doubles
 from sfsync.store.story import keep_marks, read_part
 from sfsync.store.tables import bookmark, client, link, org
 
@@ -304,7 +304,7 @@ class OrgRoom:
                 self._behind.shutdown()
                 self._behind = None
 
-    def _begin(self, page: Page, news: list[tuple[Seen, Merged]], version: int | None, *, unknown: bool) -> None:
+    def _begin(self, page: Page, news: News, version: int | None, *, unknown: bool) -> None:
         """Put a page in force behind those that are under way, and beside whatever the caller does next."""
         if self._behind is None:
             self._behind = ThreadPoolExecutor(1, "absorb")
@@ -315,9 +315,7 @@ class OrgRoom:
         for page in under_way:
             page.result()
 
-    def _absorb(
-        self, page: Page, news: list[tuple[Seen, Merged]], merged_version: int | None, *, unknown: bool
-    ) -> None:
+    def _absorb(self, page: Page, news: News, merged_version: int | None, *, unknown: bool) -> None:
         events = [event for seen in page.seen for event in seen.events]
         if not (news or events or page.hard_deleted or page.bookmark.checkpoint):
             self._quiet.append(page)
@@ -331,7 +329,7 @@ class OrgRoom:
     def _put(
         self,
         page: Page,
-        news: list[tuple[Seen, Merged]],
+        news: News,
         events: list[CaseEvent],
         merged_version: int | None,
         *,
@@ -341,23 +339,23 @@ class OrgRoom:
 
         Raises StoreRefused then if two of its records have one key or one id.
         """
-        moved = None
+        moved, scope = None, self._scope
         with self._writing() as connection:
             self._put_quiet(connection)
             if not unknown:
-                news = self._without_doubles(connection, page.object, news)
+                news = without_doubles(connection, self._scope, page.object, news)
             if news or events or page.hard_deleted:
                 before = lock_version(connection, self._client)
                 alone = merged_version in (None, before) or (merged_version, before) == self._moved
                 if any(one.local for _, one in news) and not alone:
                     raise StoreUnavailable(f"client {self._client} changed while its records were merged; read again")
-                if self._take(connection, page, news, events, before + 1, unknown=unknown):
+                if put_records(connection, scope, self._mappings, page, news, events, before + 1, unknown=unknown):
                     moved = (before, before + 1)
                     set_version(connection, self._client, before + 1)
-            self._log_conflicts(connection, news)
+            log_conflicts(connection, self._scope, news)
             if not unknown:
-                self._hear_echoes(connection, page)
-            self._move_bookmark(connection, page.bookmark)
+                hear_echoes(connection, self._scope, page)
+            move_bookmark(connection, self._scope, page.bookmark)
         self._quiet.clear()
         self._moved = moved or self._moved
 
@@ -370,178 +368,8 @@ class OrgRoom:
 
     def _put_quiet(self, connection: Connection) -> None:
         for page in self._quiet:
-            self._hear_echoes(connection, page)
-            self._move_bookmark(connection, page.bookmark)
-
-    def _take(
-        self,
-        connection: Connection,
-        page: Page,
-        news: list[tuple[Seen, Merged]],
-        events: list[CaseEvent],
-        version: int,
-        *,
-        unknown: bool,
-    ) -> bool:
-        """Put the page's records in force; return whether the rules have anything to look at."""
-        mapping = self._mappings.by_object[page.object]
-        kind = mapping.record
-        rows = [_row(mapping, s, one) for s, one in news if one.new or one.local or one.older]
-        changed = [row.key for row in rows]
-        if rows:
-            local.merge_rows(connection, self._client, kind, rows, version, looked_at=False, unknown=unknown)
-        # A record of which only the stamp moved, such as our own write coming back, is nothing to the rules.
-        deleted = {seen.key: seen.deleted for seen, one in news if not (one.new or one.local or mapping.copy)}
-        if deleted:
-            changed += local.mark_deleted(connection, self._client, kind, deleted, version)
-        if news:
-            self._put_links(connection, [one.link for _, one in news], unknown=unknown)
-        if page.hard_deleted:
-            changed += self._bury(connection, page, mapping, version)
-        self._touch_elsewhere(connection, page.object, changed)
-        return local.add_events(connection, self._client, events, version) > 0 or bool(changed)
-
-    def _without_doubles(
-        self, connection: Connection, object_name: str, news: list[tuple[Seen, Merged]]
-    ) -> list[tuple[Seen, Merged]]:
-        """Set aside records whose key somebody edited: one key, one record in an org (I10)."""
-        if not news:
-            return news
-        known = dict(pairs(connection, self._org, link.c.sf_id, [seen.sf_id for seen, _ in news]))
-        kept: dict[str, tuple[Seen, Merged]] = {}
-        for seen, one in news:
-            before = kept.get(seen.key)
-            if known.get(seen.sf_id, seen.key) != seen.key:
-                why = f"its key was changed from {known[seen.sf_id]} to {seen.key}"
-            elif before is not None and before[0].sf_id != seen.sf_id and seen.deleted:
-                continue  # what lies in the bin is no second record
-            elif before is not None and before[0].sf_id != seen.sf_id and not before[0].deleted:
-                why = f"{before[0].sf_id} has the same key {seen.key}"
-            else:
-                kept[seen.key] = (seen, one)
-                continue
-            quarantine(
-                connection, self._scope, object_name, seen.sf_id, "in", "", "KEY_NOT_UNIQUE", f"{seen.sf_id}: {why}",
-                "put the key back in the org; a key is never edited", seen.stamp,
-            )  # fmt: skip
-        return list(kept.values())
-
-    def _put_links(self, connection: Connection, links: Iterable[Link], *, unknown: bool) -> None:
-        columns = {
-            "object": "TEXT", "key": "TEXT", "sf_id": "TEXT", "remote": "JSONB", "agreed": "JSONB",
-            "stamp": "TIMESTAMPTZ", "deleted": "BOOLEAN", "revision": "BIGINT", "merged_into": "TEXT",
-        }  # fmt: skip
-        assert list(columns) == [f.name for f in fields(Link)]
-
-        def rows() -> Iterator[list[Any]]:
-            for one in links:
-                same = one.agreed is one.remote or one.agreed == one.remote
-                agreed = None if same else wire_json(one.agreed)
-                rest = (one.stamp, one.deleted, one.revision, one.merged_into)
-                yield [one.object, one.key, one.sf_id, wire_json(one.remote), agreed, *rest]
-
-        written = ", ".join(columns)
-        updates = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in ("object", "key"))
-        otherwise = (
-            f"ON CONFLICT (client, org, object, key) DO UPDATE SET {updates}, touched = l.touched + 1, "
-            "state = 'ready', next_try_at = NULL"
-        )
-        with staged(connection, columns, rows(), joined=False) as stage:
-            connection.execute(
-                text(
-                    f"INSERT INTO link AS l (client, org, {written}) SELECT :client, :org, {written} FROM {stage} "
-                    f"{'' if unknown else otherwise}"
-                ),
-                self._scope,
-            )
-
-    def _touch_elsewhere(self, connection: Connection, object_name: str, keys: list[str]) -> None:
-        """What changed here may have to be written to the client's other orgs, or be brought there."""
-        if keys:
-            connection.execute(
-                text(
-                    "INSERT INTO link AS l (client, org, object, key) "
-                    "SELECT o.client, o.org, :object, k FROM org o CROSS JOIN unnest(CAST(:keys AS text[])) k "
-                    "WHERE o.client = :client AND o.org <> :org "
-                    "ON CONFLICT (client, org, object, key) DO UPDATE SET touched = l.touched + 1, state = 'ready'"
-                ),
-                {"client": self._client, "org": self._org, "object": object_name, "keys": text_array(keys)},
-            )
-
-    def _bury(self, connection: Connection, page: Page, mapping: ObjectMapping, version: int) -> list[str]:
-        """Records gone for good: the link remembers when, the row stays as a tombstone; of a copy just the link."""
-        with staged(connection, {"sf_id": "TEXT", "at": "TIMESTAMPTZ"}, page.hard_deleted) as stage:
-            keys = connection.execute(
-                text(
-                    f"UPDATE link l SET deleted = true, stamp = greatest(l.stamp, s.at) FROM {stage} s "
-                    "WHERE l.client = :client AND l.org = :org AND l.sf_id = s.sf_id AND NOT l.deleted RETURNING l.key"
-                ),
-                self._scope,
-            ).scalars()
-            gone = {} if mapping.copy else dict.fromkeys(keys, True)
-        return local.mark_deleted(connection, self._client, mapping.record, gone, version) if gone else []
-
-    def _log_conflicts(self, connection: Connection, news: list[tuple[Seen, Merged]]) -> None:
-        rows: list[list[Any]] = []
-        for seen, one in news:
-            for c in one.conflicts:
-                said = ["conflict", value_json(c.kept), value_json(c.lost), c.winner, c.by]
-                rows.append([c.object, c.key, c.field, seen.stamp, *said])
-            for e in one.hand_edits:
-                said = ["hand_edit", value_json(e.ours), value_json(e.found), "store", e.by]
-                rows.append([e.object, e.key, e.field, seen.stamp, *said])
-        if not rows:
-            return
-        columns = {
-            "object": "TEXT", "key": "TEXT", "field": "TEXT", "seen_at": "TIMESTAMPTZ", "kind": "TEXT", "kept": "JSONB",
-            "lost": "JSONB", "winner": "TEXT", "by": "TEXT",
-        }  # fmt: skip
-        written = ", ".join(f'"{name}"' for name in columns)
-        rest = '"kind", "kept", "lost", "winner", "by"'
-        # A long transaction can show a second value with the stamp of the first: both are kept, a microsecond apart.
-        noted = (
-            "FROM conflict c WHERE c.client = :client AND c.org = :org AND c.object = s.object AND c.key = s.key "
-            "AND c.field = s.field AND c.kind = s.kind AND date_trunc('second', c.seen_at) = s.seen_at"
-        )
-        with staged(connection, columns, rows) as stage:
-            connection.execute(
-                text(
-                    f"INSERT INTO conflict (client, org, {written}) SELECT :client, :org, s.object, s.key, s.field, "
-                    f"s.seen_at + (SELECT count(*) {noted}) * interval '1 microsecond', {rest} FROM {stage} s "
-                    f"WHERE NOT EXISTS (SELECT 1 {noted} AND c.kept = s.kept AND c.lost = s.lost) "
-                    "ON CONFLICT DO NOTHING"
-                ),
-                self._scope,
-            )
-
-    def _hear_echoes(self, connection: Connection, page: Page) -> None:
-        """A write that a later read shows has come back; one that was looked up by its id is not asked for again."""
-        ids = text_array(seen.sf_id for seen in page.seen)
-        over = page.bookmark.checkpoint == ""
-        connection.execute(
-            text(
-                "UPDATE link l SET echo_after = NULL WHERE l.client = :client AND l.org = :org AND l.object = :object "
-                "AND l.echo_after IS NOT NULL AND (l.sf_id = ANY(CAST(:ids AS text[])) OR (:over AND l.echo_after < "
-                "(SELECT b.read_to FROM bookmark b WHERE b.client = :client AND b.org = :org AND b.object = :object)))"
-            ),
-            {"client": self._client, "org": self._org, "object": page.object, "ids": ids, "over": over},
-        )
-
-    def _move_bookmark(self, connection: Connection, to: Bookmark) -> None:
-        """A bookmark never goes back by itself (I11); only ``Store.rewind`` does that."""
-        connection.execute(
-            text(
-                "INSERT INTO bookmark AS b (client, org, object, read_to, checkpoint, schema_seen, refreshed_at) "
-                "VALUES (:client, :org, :object, :read_to, :checkpoint, :schema_seen, :refreshed_at) "
-                "ON CONFLICT (client, org, object) DO UPDATE SET read_to = greatest(b.read_to, excluded.read_to), "
-                "checkpoint = excluded.checkpoint, schema_seen = excluded.schema_seen, "
-                "refreshed_at = excluded.refreshed_at"
-            ),
-            {
-                "client": self._client, "org": self._org, "object": to.object, "read_to": to.read_to,
-                "checkpoint": to.checkpoint, "schema_seen": to.schema_seen, "refreshed_at": to.refreshed_at,
-            },
-        )  # fmt: skip
+            hear_echoes(connection, self._scope, page)
+            move_bookmark(connection, self._scope, page.bookmark)
 
     # --- TRANSACTION 2 --------------------------------------------------------------------------
 
@@ -667,18 +495,3 @@ class OrgRoom:
         with self._database.writing(self._client) as connection:
             prove(connection, self._lease)
             yield connection
-
-
-def _row(mapping: ObjectMapping, seen: Seen, one: Merged) -> LocalRow:
-    """Return what a page brings to a record; a copy says nothing of its deletion, unless it is all that is left.
-
-    Nothing but a copy is left of a record that its own org does not show any more, and only after the store was lost:
-    in a hub it is a deleted one, in the client's own org it says itself whether it is.
-    """
-    values = one.local
-    if "deleted" in values:
-        values = {name: value for name, value in values.items() if name != "deleted"}
-    if not mapping.copy:
-        return LocalRow(seen.key, values, seen.created_at, seen.deleted)
-    alone = one.new and (bool(mapping.client) or bool(seen.wire.get("deleted")))
-    return LocalRow(seen.key, values, seen.created_at, True if alone else None)

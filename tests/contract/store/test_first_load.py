@@ -13,6 +13,7 @@ import pytest
 from sfsync.errors import StoreUnavailable
 from sfsync.mirror.merge import merge
 from sfsync.mirror.translate import Bookmark, Page, Seen
+from sfsync.store import pages
 from sfsync.store.forms import staged
 from tests.contract.store.conftest import NOW, say
 from tests.contract.store.test_room import a_case
@@ -34,16 +35,16 @@ def first(room: Any, mappings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def gate(room: Any, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Holds pages back until it is set."""
     opened = threading.Event()
-    put_links = room._put_links
+    put_links = pages._put_links
 
     def held(*given: Any, **named: Any) -> None:
         assert opened.wait(30)
         put_links(*given, **named)
 
-    monkeypatch.setattr(room, "_put_links", held)
+    monkeypatch.setattr(pages, "_put_links", held)
     return opened
 
 
