@@ -308,7 +308,14 @@ class OrgRoom:
         """Put a page in force behind those that are under way, and beside whatever the caller does next."""
         if self._behind is None:
             self._behind = ThreadPoolExecutor(1, "absorb")
-        self._under_way.append(self._behind.submit(self._absorb, page, news, version, unknown=unknown))
+        before = tuple(self._under_way)
+
+        def in_turn() -> None:
+            for earlier in before:
+                earlier.result()  # nothing is put in force behind a page that is not
+            self._absorb(page, news, version, unknown=unknown)
+
+        self._under_way.append(self._behind.submit(in_turn))
 
     def _wait(self) -> None:
         under_way, self._under_way, self._names_under_way = self._under_way, [], frozenset()
@@ -343,7 +350,7 @@ class OrgRoom:
         with self._writing() as connection:
             self._put_quiet(connection)
             if not unknown:
-                news = without_doubles(connection, self._scope, page.object, news)
+                news = without_doubles(connection, scope, page.object, news)
             if news or events or page.hard_deleted:
                 before = lock_version(connection, self._client)
                 alone = merged_version in (None, before) or (merged_version, before) == self._moved
@@ -352,10 +359,10 @@ class OrgRoom:
                 if put_records(connection, scope, self._mappings, page, news, events, before + 1, unknown=unknown):
                     moved = (before, before + 1)
                     set_version(connection, self._client, before + 1)
-            log_conflicts(connection, self._scope, news)
+            log_conflicts(connection, scope, news)
             if not unknown:
-                hear_echoes(connection, self._scope, page)
-            move_bookmark(connection, self._scope, page.bookmark)
+                hear_echoes(connection, scope, page)
+            move_bookmark(connection, scope, page.bookmark)
         self._quiet.clear()
         self._moved = moved or self._moved
 

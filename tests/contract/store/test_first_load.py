@@ -97,6 +97,28 @@ def test_a_page_merged_with_what_somebody_changed_is_not_kept_and_rest_says_so(
     assert "Case" not in room.bookmarks()
 
 
+def test_behind_a_page_that_could_not_be_put_in_force_no_bookmark_moves(
+    first: Any, room: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_have_come = threading.Event()
+
+    def broken(*_: Any, **__: Any) -> None:
+        assert all_have_come.wait(30)
+        raise StoreUnavailable("the store went away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pages, "_put_links", broken)
+        first(a_case(1))
+        first(row=2)
+        room.absorb(Page("Case", (), Bookmark("Case", read_to=NOW)), [])
+        all_have_come.set()
+        with pytest.raises(StoreUnavailable, match="went away"):
+            room.rest()
+    room.rest()
+    assert store.facts("acme").cases == {}
+    assert "Case" not in room.bookmarks()
+
+
 def test_one_id_under_two_keys_is_set_aside_and_the_rest_of_its_page_is_in_force(
     first: Any, room: Any, store: Any, mappings: Any, gate: threading.Event
 ) -> None:
