@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -367,11 +368,29 @@ def _urls(call: Call, version: str | None) -> dict[str, str]:
     }
 
 
+def _photos(call: Call) -> dict[str, str]:
+    front = f"{call.world.instance_url(call.org, call.request)}/profilephoto/005"
+    return {"picture": f"{front}/F", "thumbnail": f"{front}/T"}
+
+
+def _offset(call: Call) -> int:
+    """Milliseconds that the user's clock is ahead of UTC; an org leaves daylight saving out all year."""
+    here = call.org.now().astimezone(call.actor.zone)
+    return int(((here.utcoffset() or timedelta()) - (here.dst() or timedelta())).total_seconds() * 1_000)
+
+
+def _changed_at(call: Call) -> str:
+    """When the user was last changed, without fractions of a second."""
+    seconds = call.actor.attributes["user.lastmodifieddate"]
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 @routes.on("GET POST", "/services/oauth2/userinfo", "Who the token's user is (OpenID Connect)", cost=0)
 def userinfo(call: Call) -> Response:
     """Answer with the user's claims."""
     user = call.actor.attributes
     identity = f"{call.world.login_url(call.request)}/id/{call.org.org_id}/{call.actor.user_id}"
+    photos = _photos(call)
     return json_response(
         {
             "sub": identity,
@@ -385,16 +404,18 @@ def userinfo(call: Call) -> Response:
             "given_name": user.get("user.firstname"),
             "family_name": user.get("user.lastname"),
             "zoneinfo": user.get("user.timezonesidkey"),
-            "photos": {"picture": None, "thumbnail": None},
+            "photos": photos,
             "profile": f"{call.world.instance_url(call.org, call.request)}/{call.actor.user_id}",
-            "picture": None,
+            "picture": photos["picture"],
             "address": {},
+            "is_salesforce_integration_user": False,
             "urls": _urls(call, None),
             "active": True,
             "user_type": "STANDARD",
             "language": user.get("user.languagelocalekey"),
             "locale": user.get("user.localesidkey"),
-            "utcOffset": int(call.org.now().astimezone(call.actor.zone).utcoffset().total_seconds() * 1_000),  # type: ignore[union-attr]
+            "utcOffset": _offset(call),
+            "updated_at": _changed_at(call),
             "is_app_installed": True,
         }
     )
@@ -431,7 +452,7 @@ def identity(call: Call) -> Response:
             "first_name": user.get("user.firstname"),
             "last_name": user.get("user.lastname"),
             "timezone": user.get("user.timezonesidkey"),
-            "photos": {"picture": None, "thumbnail": None},
+            "photos": _photos(call),
             "addr_street": None,
             "addr_city": None,
             "addr_state": None,
@@ -446,8 +467,8 @@ def identity(call: Call) -> Response:
             "user_type": "STANDARD",
             "language": user.get("user.languagelocalekey"),
             "locale": user.get("user.localesidkey"),
-            "utcOffset": 0,
-            "last_modified_date": None,
+            "utcOffset": _offset(call),
+            "last_modified_date": _changed_at(call),
             "is_app_installed": True,
         }
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +13,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from sfsync.clock import ManualClock
 from sfsync.localorg.auth import JWT_GRANT
 from sfsync.localorg.face import Request, Response
 from sfsync.localorg.world import World
@@ -194,6 +196,17 @@ def test_userinfo_and_identity_say_who_the_token_is(client: Client) -> None:
     assert found["username"] == info["preferred_username"] == "admin@acme.example"
     assert "{version}" in found["urls"]["rest"]
     assert client.world.handle(Request.of("GET", f"{LOGIN}{path}")).body == b"Missing_OAuth_Token"
+
+
+def test_userinfo_and_identity_say_when_the_user_was_changed_and_how_far_its_clock_is_from_utc() -> None:
+    client = Client(furnished(ManualClock(datetime(2026, 7, 1, 12, 30, tzinfo=UTC))))  # in summer
+    client.org.update("User", client.org.admin_id, {"TimeZoneSidKey": "Europe/Paris"})
+    info = client.ask("GET", "/services/oauth2/userinfo").json()
+    found = client.ask("GET", info["sub"].partition(".com")[2]).json()
+    assert info["updated_at"] == found["last_modified_date"] == "2026-07-01T12:30:00Z"
+    assert info["utcOffset"] == found["utcOffset"] == 3_600_000
+    assert info["photos"] == found["photos"]
+    assert info["picture"] == info["photos"]["picture"]
 
 
 def test_several_orgs_are_told_apart_by_host_token_and_login() -> None:
