@@ -96,6 +96,8 @@ Software that others wrote, unchanged, over HTTPS (a hosts file or its like poin
 * django-salesforce 6.0: models, filters over parents, aggregates, bulk create, raw statements, introspection.
 * salesforce-bulk 2.2: every operation in CSV, JSON and XML, primary key chunking.
 * aiosalesforce 0.6: client credentials and SOAP login, records, Bulk 2.0.
+* sf-toolkit 0.6, aio-sf 0.1, salesforce-api 0.1, sfq 0.0 and forcepy 0.1 (Python), nforce 1.13 and
+  node-salesforce-connection 2.3 (Node): their logins, records, queries, collections, Bulk, describes and deploys.
 * zeep 4.3, reading strictly by Salesforce's partner WSDL of v38.0, v51.0 and v58.0: every operation that is modelled.
 
 Search (SOSL), page layouts, recent items, setting passwords and anonymous Apex are what these clients also offer and
