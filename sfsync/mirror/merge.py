@@ -40,6 +40,8 @@ class Link:
     deleted: bool = False
     revision: int = 0
     merged_into: str | None = None
+    unheard: Mapping[str, Wire] = field(default_factory=dict)
+    """What a write replaced that the org confirmed and no read has shown yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,13 @@ def merge(
             continue
         theirs = seen.wire[name]
         ours = _ours(line, local, ids)
-        verdict = _decide(line, ours, theirs, agreed.get(name, MISSING))
+        common = agreed.get(name, MISSING)
+        unheard = link is not None and name in link.unheard
+        if link is not None and unheard and same(line.type, theirs, link.unheard[name]):
+            common = _as_if_never_written(link, seen, theirs)
+        verdict = _decide(line, ours, theirs, common)
+        if unheard and verdict == "take" and line.owner == "shared":
+            verdict = "take and log"  # perhaps nobody ever saw what this replaces
         if verdict in ("take", "take and log"):
             changes[name] = to_local(line.type, theirs, ids, prefixes.get(line.type.target, ""))
         if verdict in ("take and log", "keep and log"):
@@ -159,6 +167,15 @@ def merge(
         relinked=now_linked != link,
         older=mapping.mirrored and local is not None and _older(seen, local),
     )
+
+
+def _as_if_never_written(link: Link, seen: Seen, theirs: Wire) -> Wire:
+    """Return what both last had in common, where the org shows what a write replaced that it had confirmed.
+
+    If nothing else happened to the record, the write never was. If something did, nobody knows whether a person took
+    the write back, so nothing is in common and neither value is lost.
+    """
+    return theirs if seen.stamp == link.stamp else MISSING  # type: ignore[no-any-return]
 
 
 def _older(seen: Seen, local: Values) -> bool:

@@ -65,12 +65,15 @@ def settle_done(
         touched = examined.get((change.object, change.key), 0)
         emptied = KEY_FIELD in sent and sent[KEY_FIELD] is None  # its own key may have to follow
         looked_at = 0 if unknown or emptied else touched
-        rows.append([change.object, change.key, one.sf_id, wire_json(sent), change.revision, looked_at])
+        replaced = {} if change.creates else {name: change.before.get(name) for name in sent}
+        known = change.object, change.key, one.sf_id
+        rows.append([*known, wire_json(sent), wire_json(replaced), change.revision, looked_at])
     columns = {
         "object": "TEXT",
         "key": "TEXT",
         "sf_id": "TEXT",
         "sent": "JSONB",
+        "replaced": "JSONB",
         "revision": "BIGINT",
         "seen": "BIGINT",
     }
@@ -78,7 +81,8 @@ def settle_done(
         connection.execute(
             text(
                 "UPDATE link l SET sf_id = coalesce(s.sf_id, l.sf_id), remote = l.remote || s.sent, "
-                "agreed = l.agreed || s.sent, revision = greatest(l.revision, s.revision), "
+                "agreed = l.agreed || s.sent, unheard = s.replaced || l.unheard, "
+                "revision = greatest(l.revision, s.revision), "
                 "settled = greatest(l.settled, s.seen), attempts = 0, tries = 0, next_try_at = NULL, "
                 "echo_after = (SELECT b.read_to FROM bookmark b WHERE b.client = :client AND b.org = :org "
                 "AND b.object = l.object), "

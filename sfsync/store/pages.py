@@ -88,7 +88,7 @@ def _put_links(connection: Connection, scope: Scope, links: Iterable[Link], *, u
         "object": "TEXT", "key": "TEXT", "sf_id": "TEXT", "remote": "JSONB", "agreed": "JSONB",
         "stamp": "TIMESTAMPTZ", "deleted": "BOOLEAN", "revision": "BIGINT", "merged_into": "TEXT",
     }  # fmt: skip
-    assert list(columns) == [f.name for f in fields(Link)]
+    assert [*columns, "unheard"] == [f.name for f in fields(Link)]  # the last one is over: a read has shown the record
 
     def rows() -> Iterator[list[Any]]:
         for one in links:
@@ -101,7 +101,7 @@ def _put_links(connection: Connection, scope: Scope, links: Iterable[Link], *, u
     updates = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in ("object", "key"))
     otherwise = (
         f"ON CONFLICT (client, org, object, key) DO UPDATE SET {updates}, touched = l.touched + 1, "
-        "state = 'ready', next_try_at = NULL"
+        "unheard = '{}', state = 'ready', next_try_at = NULL"
     )
     with staged(connection, columns, rows(), joined=False) as stage:
         connection.execute(

@@ -207,6 +207,7 @@ link = Table(
     Column("tries", Integer, nullable=False, server_default=text("0"), comment="ended with: try later"),
     Column("next_try_at", INSTANT),
     Column("echo_after", INSTANT, comment="bookmark behind which a write was confirmed that no read has shown yet"),
+    Column("unheard", JSONB, nullable=False, server_default=text("'{}'"), comment="what that write replaced"),
     Column("state", Text, nullable=False, server_default=text("'ready'")),
     PrimaryKeyConstraint("client", "org", "object", "key"),
     CheckConstraint("state IN ('ready', 'quarantined')", name="state"),

@@ -271,6 +271,8 @@ def _post_blind(real: Any, self: ModelStore, posting: Any) -> None:
         del self.standing[posting.source]
 
 
+_NOTHING_REPLACED: Patch = (ModelRoom, "replaced", lambda self, link, change, sent: {})
+
 STORE = (
     Fault("no fence", "P13: every commit proves its lease", ((ModelRoom, "prove", lambda self: None),)),
     Fault("no lease", "one run an org at a time", (
@@ -292,6 +294,12 @@ STORE = (
           (_around(ModelRoom, "begin", _begun_now),)),
     Fault("what both came to is not agreed", "equal on both sides is agreed",
           ((ModelRoom, "agreeing", lambda self, link: link),)),
+    Fault("settle from what was sent", "what was confirmed is true once a read has shown it",
+          ((ModelRoom, "await_echo", lambda self, link, mark: None), _NOTHING_REPLACED)),
+    Fault("no read is awaited", "what was confirmed and no read shows is looked up by its id",
+          ((ModelRoom, "await_echo", lambda self, link, mark: None),)),
+    Fault("what a write replaced is forgotten", "I5: what no read has shown may never have been written",
+          (_NOTHING_REPLACED,)),
     Fault("later is never", "I12: what waits is tried again", (_never_again(Result.LATER),)),
     Fault("hours stay of what is gone", "D4: hard deleted gives its minutes back",
           (_around(ModelRoom, "absorb", _hours_stay),)),

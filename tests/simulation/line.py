@@ -211,7 +211,7 @@ class History:
     def weather(self, client: Client, draw: Random, step: int) -> None:
         """Some of the next calls get no answer, done or not."""
         if draw.random() < self.rough * 2:
-            client.org.fates += draw.choices(("ok", "before", "after"), k=draw.randint(1, 6))
+            client.org.fates += draw.choices(("ok", "before", "after", "swallowed"), k=draw.randint(1, 6))
 
     def drift(self, client: Client, draw: Random, step: int) -> None:
         """A field is hidden from the service, or shown again."""

@@ -299,7 +299,7 @@ class ModelSession:
 
     def _read(self, what: str) -> None:
         for _ in range(3):
-            if self._call(what) == "ok":
+            if self._call(what) in ("ok", "swallowed"):
                 return
         raise OrgUnavailable("no answer")
 
@@ -362,11 +362,14 @@ class ModelSession:
                 floor = mark.read_to // 60 * 60  # type: ignore[operator]
                 gone = tuple((i, at) for o, i, at in org.gone if o == name and at >= floor)
             work.append((name, mark, upto, first, rest, gone))
+        silent = self._silent(bookmarks)
         for name, mark, upto, shown, rest, gone in work:
             before = mark.read_to if mark is not None else None
             stamps: list[int] = []
+            told: set[str] = set()
             while rest:
                 shown = [seen for seen in shown if seen is not None]
+                told.update(s.sf_id for s in shown)
                 stamps += [s.stamp for s in shown]  # type: ignore[misc]
                 placed = [s for s in shown if s.stamp < began]  # type: ignore[operator]
                 point = mark.checkpoint if mark is not None else ""
@@ -377,9 +380,19 @@ class ModelSession:
                 self._read("page")
                 shown, rest = [self._seen(i, ids) for i in rest[:size]], rest[size:]
             shown = [seen for seen in shown if seen is not None]
+            told.update(s.sf_id for s in shown)
             stamps += [s.stamp for s in shown]  # type: ignore[misc]
             last = Bookmark(name, self.finished(bookmarks.get(name), upto, stamps))
+            by_id = [self._seen(i, ids) for i in silent.get(name, ()) if i not in told]
+            shown += [seen for seen in by_id if seen is not None]
             yield Page(name, tuple(shown), last, gone)  # type: ignore[arg-type]
+
+    def _silent(self, bookmarks: Mapping[str, Bookmark]) -> Mapping[str, tuple[str, ...]]:
+        """What was confirmed and no read has shown, object by object: it is looked up by its id."""
+        silent = {name: mark.silent for name, mark in bookmarks.items() if mark.silent}
+        if silent:
+            self._read("by id")
+        return silent
 
     def _seen(self, sf_id: str, ids: Ids) -> Seen | None:
         row = self.org.rows.get(sf_id)
@@ -409,15 +422,20 @@ class ModelSession:
                 fate = self._call("write")
                 if fate == "before":
                     continue
-                done = [self.org.apply(mappings, change) for change in chunk]
+                done = [self._done(change, mappings, fate) for change in chunk]
                 self._point("answer")
-                if fate == "ok":
+                if fate != "after":
                     outcomes = done
                     break
             if outcomes is None:
                 stopped = True
                 outcomes = [Outcome(change, Result.LATER, code="UNKNOWN_OUTCOME") for change in chunk]
             yield from self.answered(outcomes)
+
+    def _done(self, change: Change, mappings: Mappings, fate: str) -> Outcome:
+        """Carry a change out; one that is swallowed is confirmed, and nothing happens."""
+        swallowed = fate == "swallowed" and change.sf_id is not None
+        return Outcome(change, Result.DONE, change.sf_id) if swallowed else self.org.apply(mappings, change)
 
     def answered(self, outcomes: list[Outcome]) -> list[Outcome]:
         """What the caller is told of the rows."""

@@ -93,6 +93,8 @@ class ModelStore:
         """Source to its newest version, the pack it stands on and the minutes that stand there."""
         self.notices: list[tuple[str, str, int]] = []
         self.quarantine: dict[tuple[str, str, str], str] = {}
+        self.echoes: dict[tuple[str, str, str], int] = {}
+        """Link to the bookmark behind which a write of it was confirmed that no read has shown yet."""
         self.version = 0
         self.evaluated: int | None = None
         self.next_due_at: int | None = None
@@ -254,7 +256,32 @@ class ModelRoom:
 
     def bookmarks(self) -> Mapping[str, Bookmark]:
         """Return how far each object has been read."""
-        return {name: mark for (org, name), mark in self.store.bookmarks.items() if org == self.org}
+        return {
+            name: replace(mark, silent=self._silent(name, mark))
+            for (org, name), mark in self.store.bookmarks.items()
+            if org == self.org
+        }
+
+    def _silent(self, name: str, mark: Bookmark | None) -> tuple[str, ...]:
+        """What was confirmed behind a bookmark that has passed since, by its ids."""
+        read_to: Any = mark.read_to if mark is not None else None
+        found = []
+        for named, after in self.store.echoes.items():
+            link = self.store.links[named].link
+            if named[:2] == (self.org, name) and read_to is not None and after < read_to and not link.deleted:
+                found.append(link.sf_id or "")
+        return tuple(found)
+
+    def _hear_echoes(self, page: Page) -> None:
+        """A write that a read shows has come back; one that was looked up by its id is not asked for again."""
+        echoes = self.store.echoes
+        if echoes:
+            heard = {one.sf_id for one in page.seen}
+            if page.bookmark.checkpoint == "":
+                heard.update(self._silent(page.object, self.store.bookmarks.get((self.org, page.object))))
+            for named in [n for n in echoes if n[:2] == (self.org, page.object)]:
+                if self.store.links[named].link.sf_id in heard:
+                    del echoes[named]
 
     def ids(self, sf_ids: Iterable[str], keys: Iterable[str]) -> Ids:
         """Return the pairs of id and key known for any of ``sf_ids`` or ``keys``."""
@@ -366,6 +393,7 @@ class ModelRoom:
                 local = store.rows.get((name, key))
                 if local is not None:
                     local.deleted, local.version = True, store.version
+        self._hear_echoes(page)
         before = store.bookmarks.get((self.org, name))
         self.move(before, page.bookmark)
         self.after_bookmark(store.bookmarks[self.org, name])
@@ -499,6 +527,15 @@ class ModelRoom:
             self.store.links[self.org, one.object, one.key].state = "quarantined"
             self.store.quarantine[self.org, one.object, one.key] = "CANNOT_HOLD"
 
+    def replaced(self, link: Link, change: Any, sent: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a write replaced that no read has shown yet."""
+        return {} if change.creates else {**{name: change.before.get(name) for name in sent}, **link.unheard}
+
+    def await_echo(self, link: Link, mark: Bookmark | None) -> None:
+        """A read must show what the org has confirmed, at the latest when the bookmark has moved on."""
+        if mark is not None and mark.read_to is not None:
+            self.store.echoes[self.org, link.object, link.key] = mark.read_to  # type: ignore[assignment]
+
     def _done(self, row: LinkRow, outcome: Outcome) -> None:
         change, link = outcome.change, row.link
         sent, unknown = {}, False
@@ -513,7 +550,9 @@ class ModelRoom:
         row.link = Link(
             link.object, link.key, outcome.sf_id or link.sf_id, {**link.remote, **sent}, {**link.agreed, **sent},
             link.stamp, link.deleted, max(link.revision, change.revision), link.merged_into,
+            self.replaced(link, change, sent),
         )  # fmt: skip
+        self.await_echo(link, self.store.bookmarks.get((self.org, link.object)))
         self._known_by(link.sf_id, row.link)
         if not unknown:
             row.settled = max(row.settled, self._examined.get((link.object, link.key), 0))

@@ -420,6 +420,21 @@ def test_what_the_org_accepted_is_remembered_and_not_planned_again(line) -> None
     assert link.revision == changes[0].revision
 
 
+def test_what_the_org_accepted_and_does_not_show_is_still_ours_and_written_again(line) -> None:
+    estimates = "Maintenance_Estimate__c"
+    sent = Seen(estimates, new_id("es:1"), "es:1", {"status": "Sent"}, NOW - timedelta(minutes=2))
+    line.read(sent, object_name=estimates)
+    line.rules(Evaluation(fields={("Estimate", "es:1"): {"status": "Withdrawn"}}))
+    line.settle(line.plan().changes)
+    link, _ = line.room.memories(estimates, ["es:1"])["es:1"]
+    assert (link.remote["status"], link.unheard) == ("Withdrawn", {"status": "Sent"})
+    [merged] = line.read(sent, object_name=estimates)
+    assert (merged.local, merged.conflicts) == ({}, ())
+    link, _ = line.room.memories(estimates, ["es:1"])["es:1"]
+    assert (link.remote["status"], link.unheard) == ("Sent", {})
+    assert [change.fields for change in line.plan().changes] == [{"status": "Withdrawn"}]
+
+
 def test_planning_everything_again_gives_the_same_writes(line, store) -> None:
     line.read(a_case(1), a_case(2))
     line.rules(Evaluation(fields={("Case", "ca:1"): {"sla_status": "On track"}}))

@@ -73,4 +73,9 @@ FINDINGS = (
         "A late create of a frozen run and the deleted record that it doubled came on one page, and the living one was "
         "set aside; what lies in the bin is no second record now.",
     ),
+    Finding(
+        "what a write replaced is forgotten", 41,
+        "An org confirmed a write and did nothing; what it still showed was taken for a person's edit, and ours was in "
+        "no log. What a write replaced is remembered now until a read has shown it.",
+    ),
 )  # fmt: skip

@@ -88,6 +88,25 @@ def test_a_conflict_is_logged_once_and_not_at_every_sync() -> None:
     assert not again.changed
 
 
+@pytest.mark.parametrize("owner", ["shared", "service"])
+def test_a_write_that_was_confirmed_and_never_happened_is_no_edit_by_a_person(owner: str) -> None:
+    written = replace(link("ours"), unheard={"note": "old"})
+    merged = merge(line(owner), seen("old", stamp=NOON - timedelta(hours=1)), written, {"note": "ours"}, IDS, {})
+    assert merged.local == {}
+    assert merged.conflicts == merged.hand_edits == ()
+    assert (merged.link.agreed, merged.link.unheard, merged.relinked) == ({"note": "old"}, {}, True)
+
+
+def test_where_a_person_may_have_taken_our_write_back_neither_value_is_lost() -> None:
+    written = replace(link("ours"), unheard={"note": "old"})
+    merged = merge(line("shared"), seen("old"), written, {"note": "ours"}, IDS, {})
+    assert merged.local == {"note": "old"}
+    assert [(c.kept, c.lost) for c in merged.conflicts] == [("old", "ours")]
+    other = merge(line("shared"), seen("theirs"), written, {"note": "ours"}, IDS, {})
+    assert other.local == {"note": "theirs"}
+    assert [(c.kept, c.lost) for c in other.conflicts] == [("theirs", "ours")]
+
+
 def test_both_sides_making_the_same_change_is_no_conflict() -> None:
     merged = decide("shared", "a", "b", "b")
     assert (merged.local, merged.conflicts, merged.link.agreed) == ({}, (), {"note": "b"})

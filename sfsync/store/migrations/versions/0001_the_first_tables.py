@@ -257,6 +257,13 @@ def upgrade() -> None:
             nullable=True,
             comment="bookmark behind which a write was confirmed that no read has shown yet",
         ),
+        sa.Column(
+            "unheard",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default=sa.text("'{}'"),
+            nullable=False,
+            comment="what that write replaced",
+        ),
         sa.Column("state", sa.Text(), server_default=sa.text("'ready'"), nullable=False),
         sa.CheckConstraint("state IN ('ready', 'quarantined')", name=op.f("ck_link_state")),
         sa.PrimaryKeyConstraint("client", "org", "object", "key", name=op.f("pk_link")),
