@@ -175,7 +175,7 @@ def _as_if_never_written(link: Link, seen: Seen, theirs: Wire) -> Wire:
     If nothing else happened to the record, the write never was. If something did, nobody knows whether a person took
     the write back, so nothing is in common and neither value is lost.
     """
-    return theirs if seen.stamp == link.stamp else MISSING  # type: ignore[no-any-return]
+    return theirs if seen.stamp == link.stamp else MISSING
 
 
 def _older(seen: Seen, local: Values) -> bool:
