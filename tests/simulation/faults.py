@@ -285,7 +285,7 @@ STORE = (
     Fault("a posting is not remembered", "I4: minutes move once", (_around(ModelStore, "post", _post_blind),)),
     Fault("a breach is not kept", "law 6: a breach is told once", (_recorded(_breach_not_kept),)),
     Fault("deadlines are not looked at", "law 6: what has come due is looked at", (
-        _around(ModelRoom, "facts", lambda real, self, now: real(self, -1)),)),
+        _around(ModelRoom, "facts", lambda real, self, now, *ask: real(self, -1, *ask)),)),
     Fault("looked at too much", "only what was looked at counts as looked at",
           (_around(ModelRoom, "record", _evaluated_ahead),)),
     Fault("computed fields touch nothing", "what the rules change is planned",
@@ -406,11 +406,16 @@ class Found:
 
 
 def hunt(fault: Fault, seeds: range, *, shorten: bool = True) -> Found | None:
-    """Return the first seed that finds the fault, with the length of the shortest history; None if none does."""
+    """Return the first seed that finds the fault, with the length of the shortest history; None if none does.
+
+    Raises RuntimeError where the fault trips over itself: that is no finding.
+    """
     lay: Layer = layer(fault.layer)
     with planted(fault):
         for seed in seeds:
             promise = outcome(lay, seed)
+            if promise is not None and promise.startswith(("TypeError", "AttributeError")):
+                raise RuntimeError(f"{fault.name!r} does not fit the code any more: {promise}")
             if promise is not None:
                 kept = shortest(lay, seed, promise, 300) if shorten else lay.steps(seed)
                 return Found(fault, seed, promise, len(kept))

@@ -14,6 +14,7 @@ from typing import Any
 from sfsync.errors import LeaseLost, Next, SfsyncError
 from sfsync.localorg.errors import ApiError
 from sfsync.localorg.faults import Faults
+from sfsync.localorg.org import LocalOrg
 from sfsync.mirror.translate import Ids, Seen, same, to_wire
 from sfsync.org import transport
 from sfsync.org.extract import extract
@@ -22,7 +23,7 @@ from sfsync.records import Posting, TimeEntry
 from sfsync.runtime import Runtime
 from sfsync.sync import Report
 from tests.simulation.ground import Broken, Killed, Trace, Worker, chance, shares
-from tests.simulation.people import People, allow, show
+from tests.simulation.people import ENTRY, People, allow, show
 from tests.simulation.place import Place
 
 QUIET_RUNS = 3
@@ -100,8 +101,8 @@ class History(People):
         if worker.frozen:
             if draw.random() < 0.6:
                 self.place.forget_lease(name)
-                self._expect(lambda: self._sync(self.place.worker(), name))
-            self._expect(lambda: worker.thaw(draw.randint(0, 8), kill=draw.random() < 0.3))
+                expect(lambda: self._sync(self.place.worker(), name))
+            expect(lambda: worker.thaw(draw.randint(0, 8), kill=draw.random() < 0.3))
             return
         roll = draw.random()
         if draw.random() < 0.8:
@@ -111,42 +112,28 @@ class History(People):
             for org in (*roster.due(), *roster.sweep(), name):
                 if org in self.names:
                     for _ in range(2):
-                        self._expect(lambda o=org: roster.sync_if_due(o))
+                        expect(lambda o=org: roster.sync_if_due(o))
         elif roll < 0.45:
-            self._expect(lambda: self._sync(self.place.worker(), name))
+            expect(lambda: self._sync(self.place.worker(), name))
         elif roll < 0.75:
             runtime = self.place.worker(worker.point)
-            self._expect(lambda: worker.run(lambda: self._sync(runtime, name), kill_after=draw.randint(0, 70)))
+            expect(lambda: worker.run(lambda: self._sync(runtime, name), kill_after=draw.randint(0, 70)))
         else:
             runtime = self.place.worker(lambda at: None if at == "commit" else worker.point(at))
-            self._expect(lambda: worker.freeze(lambda: self._sync(runtime, name), draw.randint(0, 40)))
+            expect(lambda: worker.freeze(lambda: self._sync(runtime, name), draw.randint(0, 40)))
 
     def _sync(self, runtime: Runtime, name: str) -> Report:
         self.runs += 1
         return runtime.sync(name)
-
-    @staticmethod
-    def _expect(act: Callable[[], Any]) -> Any:
-        try:
-            return act()
-        except (Killed, LeaseLost):
-            return None
-        except SfsyncError as bad:
-            if bad.next is Next.STOP:
-                raise
-            return None
 
     # --- what must hold -----------------------------------------------------------------------------
 
     def _rest(self) -> None:
         for worker in self.workers.values():
             if worker.frozen:
-                self._expect(worker.thaw)
+                expect(worker.thaw)
         for name in self.names:
-            org = self.place.orgs[name]
-            org.faults = Faults()
-            for held in list(org.storage.held.values()):
-                org.commit_held(held)
+            calm(self.place.orgs[name])
             allow(self.place, name)
             show(self.place, name)
             self.place.forget_lease(name)
@@ -206,16 +193,7 @@ class History(People):
         if len(self.names) == 1:
             return
         for name, other in (("acme", "zeta"), ("zeta", "acme")):
-            for table in ("case", "time_entry", "link", "conflict"):
-                found = self.place.ask(
-                    f'SELECT count(*) FROM "{table}" t WHERE client = %s AND t::text LIKE %s', name, f"%{other}-%"
-                )
-                if found[0][0]:
-                    raise Broken("nothing crosses clients", f"{table} of {name} holds words of {other}")
-            org = self.place.orgs[name]
-            for sobject, field in (("Case", "Subject"), ("Time_Entry__c", "Description__c")):
-                if org.storage.rows(f'SELECT 1 FROM "{sobject}" WHERE "{field}" LIKE ?', (f"{other}-%",)):
-                    raise Broken("nothing crosses clients", f"{sobject} in {name} holds words of {other}")
+            apart(self.place, name, other)
 
     def _rebuild(self, name: str) -> None:
         """The store is lost: the orgs alone give the same balances back, and nothing changes in them."""
@@ -228,6 +206,39 @@ class History(People):
         after = self.place.runtime.store.balances(name)
         if before != after:
             raise Broken("a lost store is rebuilt from the org", f"{before} became {after}")
+
+
+def expect(act: Callable[[], Any]) -> Any:
+    """Do what may die or be told to try again; only an error that says "stop" goes on."""
+    try:
+        return act()
+    except (Killed, LeaseLost):
+        return None
+    except SfsyncError as bad:
+        if bad.next is Next.STOP:
+            raise
+        return None
+
+
+def calm(org: LocalOrg) -> None:
+    """Let an org's bad luck end, and every transaction that is open."""
+    org.faults = Faults()
+    for held in list(org.storage.held.values()):
+        org.commit_held(held)
+
+
+def apart(place: Place, name: str, other: str) -> None:
+    """Raise Broken if a word of the client ``other`` is among the rows of ``name``, or in its org (I7)."""
+    for table in ("case", "time_entry", "estimate", "link", "conflict"):
+        found = place.ask(
+            f'SELECT count(*) FROM "{table}" t WHERE client = %s AND t::text LIKE %s', name, f"%{other}-%"
+        )
+        if found[0][0]:
+            raise Broken("nothing crosses clients", f"{table} of {name} holds words of {other}")
+    storage = place.orgs[name].storage
+    for sobject, field in (("Case", "Subject"), ("Case", "Description"), (ENTRY, "Description__c")):
+        if storage.rows(f'SELECT 1 FROM "{sobject}" WHERE "{field}" LIKE ?', (f"{other}-%",)):
+            raise Broken("nothing crosses clients", f"{sobject} in {name} holds words of {other}")
 
 
 def shown(place: Place, part: str) -> dict[str, list[Seen]]:

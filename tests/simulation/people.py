@@ -6,6 +6,8 @@ org refuses does not happen.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
@@ -13,6 +15,7 @@ from typing import Any
 
 from sfsync.localorg.errors import ApiError
 from sfsync.localorg.faults import KINDS, Faults
+from sfsync.localorg.org import LocalOrg
 from sfsync.localorg.schema import PicklistValue, SchemaChange, ValidationRule, custom_field
 from sfsync.records import Adjustment
 from sfsync.rules.evaluate import Evaluation
@@ -160,15 +163,10 @@ class People:
         case = self._pick(name, "Case", draw)
         if case is None:
             return
-        held = org.hold(commit_at=org.now() + timedelta(seconds=draw.randint(1, 1500)))
-        row = {"Case__c": case, "Minutes__c": 25, "Work_Date__c": self.place.today().isoformat()}
-        try:
-            with org.within(held):
-                org.insert("Time_Entry__c", {**row, "Description__c": f"{name}-{step}"})
-                if draw.random() < 0.5:
-                    org.update("Case", case, {"Subject": f"{name}-{step}"})
-        except ApiError:
-            org.storage.abandon(held)
+        with left_open(org, draw.randint(1, 1500)):
+            self.place.log(case, 25, org=name, Description__c=f"{name}-{step}")
+            if draw.random() < 0.5:
+                org.update("Case", case, {"Subject": f"{name}-{step}"})
 
     def hand(self, name: str, draw: Random, step: int) -> None:
         """An administrator writes into a field that is ours, past the rules."""
@@ -233,6 +231,17 @@ class People:
             hide(self.place, name)
         else:
             show(self.place, name)
+
+
+@contextmanager
+def left_open(org: LocalOrg, seconds: int) -> Iterator[None]:
+    """Let everything in the block happen in a transaction that stays open for a while; a refusal undoes all of it."""
+    held = org.hold(commit_at=org.now() + timedelta(seconds=seconds))
+    try:
+        with org.within(held):
+            yield
+    except ApiError:
+        org.storage.abandon(held)
 
 
 def hide(place: Place, name: str) -> None:
