@@ -272,6 +272,9 @@ def _post_blind(real: Any, self: ModelStore, posting: Any) -> None:
 
 
 _NOTHING_REPLACED: Patch = (ModelRoom, "replaced", lambda self, link, change, sent: {})
+_NOTHING_SWALLOWED: Patch = (
+    ModelSession, "_done", lambda self, change, mappings, fate: self.org.apply(mappings, change)
+)  # fmt: skip
 
 STORE = (
     Fault("no fence", "P13: every commit proves its lease", ((ModelRoom, "prove", lambda self: None),)),
@@ -354,7 +357,8 @@ WRITING = (
     Fault("no answer is yes", "1.2: unknown is never done", ((ModelSession, "answered", _unknown_is_done),)),
     Fault("a lock is for ever", "H7: what passes is tried again", ((ModelSession, "answered", _passing_is_final),)),
     Fault("results matched in another order", "H6: results belong to their rows",
-          ((ModelSession, "answered", _wrong_rows),)),
+          ((ModelSession, "answered", _wrong_rows), _NOTHING_REPLACED, _NOTHING_SWALLOWED),
+          off="what a write replaced is remembered"),
     Fault("insert for upsert", "I10: every create is an upsert", (_around(ModelOrg, "_by_key", _no_key),)),
     Fault("no revision rule", "I9: the org refuses a late write",
           ((ModelOrg, "newer", lambda self, row, change: False),)),

@@ -83,6 +83,8 @@ class History:
         self.hot = draw.random() < 0.3
         self.rough = draw.choice((0.0, 0.1, 0.5))
         """How often something goes wrong with a call."""
+        self.swallows = chance(seed, "swallows").random() < 0.3
+        """The org may confirm what it does not do."""
         self.longest = 600 if draw.random() < 0.7 else 5_000
         """Of a transaction; one that outlasts the overlap is only for an org that tells what is complete."""
         self.steps = draw.choice((STEPS // 2, STEPS, STEPS, STEPS * 2))
@@ -209,9 +211,11 @@ class History:
             client.org.edit(row, {name: "fine" if row.fields[name] == "poison" else "poison"})
 
     def weather(self, client: Client, draw: Random, step: int) -> None:
-        """Some of the next calls get no answer, done or not."""
+        """Some of the next calls get no answer, done or not, or are confirmed and not done."""
         if draw.random() < self.rough * 2:
-            client.org.fates += draw.choices(("ok", "before", "after", "swallowed"), k=draw.randint(1, 6))
+            client.org.fates += draw.choices(("ok", "before", "after"), k=draw.randint(1, 6))
+        if self.swallows:
+            client.org.fates += ["swallowed"] * draw.randint(1, 6)
 
     def drift(self, client: Client, draw: Random, step: int) -> None:
         """A field is hidden from the service, or shown again."""

@@ -74,7 +74,7 @@ FINDINGS = (
         "set aside; what lies in the bin is no second record now.",
     ),
     Finding(
-        "what a write replaced is forgotten", 41,
+        "what a write replaced is forgotten", 10,
         "An org confirmed a write and did nothing; what it still showed was taken for a person's edit, and ours was in "
         "no log. What a write replaced is remembered now until a read has shown it.",
     ),
