@@ -54,7 +54,7 @@ LIVED = (
 
 FINDINGS = (
     Finding(
-        "equal revisions for two runs", 11,
+        "equal revisions for two runs", 161,
         "A run that was frozen before its write and its successor took the same revision, so the org let the late "
         "write pass and a balance went back; a revision is now taken when writing begins.",
     ),
