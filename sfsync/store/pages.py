@@ -177,16 +177,19 @@ def log_conflicts(connection: Connection, scope: Scope, news: News) -> None:
 
 
 def hear_echoes(connection: Connection, scope: Scope, page: Page) -> None:
-    """A write that a later read shows has come back; one that was looked up by its id is not asked for again."""
+    """A write that a later read shows has come back; one that was looked up by its id is not asked for again.
+
+    What was looked up comes with the page that moves the bookmark on, and with no other.
+    """
     ids = text_array(seen.sf_id for seen in page.seen)
-    over = page.bookmark.checkpoint == ""
     connection.execute(
         text(
             "UPDATE link l SET echo_after = NULL WHERE l.client = :client AND l.org = :org AND l.object = :object "
-            "AND l.echo_after IS NOT NULL AND (l.sf_id = ANY(CAST(:ids AS text[])) OR (:over AND l.echo_after < "
-            "(SELECT b.read_to FROM bookmark b WHERE b.client = :client AND b.org = :org AND b.object = :object)))"
+            "AND l.echo_after IS NOT NULL AND (l.sf_id = ANY(CAST(:ids AS text[])) OR l.echo_after < "
+            "(SELECT b.read_to FROM bookmark b WHERE b.client = :client AND b.org = :org AND b.object = :object "
+            "AND b.read_to < CAST(:read_to AS timestamptz)))"
         ),
-        {"client": scope["client"], "org": scope["org"], "object": page.object, "ids": ids, "over": over},
+        {**scope, "object": page.object, "ids": ids, "read_to": page.bookmark.read_to},
     )
 
 

@@ -277,8 +277,9 @@ class ModelRoom:
         echoes = self.store.echoes
         if echoes:
             heard = {one.sf_id for one in page.seen}
-            if page.bookmark.checkpoint == "":
-                heard.update(self._silent(page.object, self.store.bookmarks.get((self.org, page.object))))
+            mark, read_to = self.store.bookmarks.get((self.org, page.object)), page.bookmark.read_to
+            if mark is not None and mark.read_to is not None and read_to is not None and mark.read_to < read_to:
+                heard.update(self._silent(page.object, mark))  # what was looked up comes with this page
             for named in [n for n in echoes if n[:2] == (self.org, page.object)]:
                 if self.store.links[named].link.sf_id in heard:
                     del echoes[named]

@@ -420,6 +420,21 @@ def test_what_the_org_accepted_is_remembered_and_not_planned_again(line) -> None
     assert link.revision == changes[0].revision
 
 
+def test_a_confirmed_write_is_asked_for_until_a_read_shows_it_or_the_page_with_what_was_looked_up_has_come(
+    line,
+) -> None:
+    line.read(a_case(1))
+    line.rules(Evaluation(fields={("Case", "ca:1"): {"sla_status": "On track"}}))
+    line.settle(line.plan().changes)
+    assert line.room.bookmarks()["Case"].silent == ()
+    line.read(a_case(2, stamp=LATER), at=LATER)
+    assert line.room.bookmarks()["Case"].silent == (a_case(1).sf_id,)
+    line.read(a_case(3, stamp=LATER), at=LATER)  # a page in the middle does not move the bookmark
+    assert line.room.bookmarks()["Case"].silent == (a_case(1).sf_id,)
+    line.read(at=LATER + timedelta(minutes=1))
+    assert line.room.bookmarks()["Case"].silent == ()
+
+
 def test_what_the_org_accepted_and_does_not_show_is_still_ours_and_written_again(line) -> None:
     estimates = "Maintenance_Estimate__c"
     sent = Seen(estimates, new_id("es:1"), "es:1", {"status": "Sent"}, NOW - timedelta(minutes=2))

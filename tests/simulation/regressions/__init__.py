@@ -50,6 +50,11 @@ LIVED = (
         "Our clock was put back by an hour, so a run that had not heard the org's clock yet asked about an hour ago; "
         "what the org had to say came an hour late. Such a run now asks once more by the org's clock.",
     ),
+    Lived(
+        "line", 12458, (4, 5, 6, 8, 9, 10, 11, 14, 22, 25, 26, 28, 31, 32, 33, 34),
+        "A page of rows that changed while they were read carried a bookmark that did not move, and was taken for the "
+        "page with what had been looked up by id: a write that the org had swallowed was never looked up.",
+    ),
 )  # fmt: skip
 
 FINDINGS = (
