@@ -13,7 +13,19 @@ from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, dataclass_transform
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def unchanging(cls: type[T]) -> type[T]:
+    """Make a frozen dataclass of which the type checker, and nothing at run time, sees to it that nobody changes it.
+
+    For what a load makes of every record: to refuse at run time takes eight times as long to make one.
+    """
+    return dataclass(slots=True, unsafe_hash=True)(cls)
+
 
 Value: TypeAlias = None | bool | int | Decimal | str | date | datetime
 """One field of a record, in local form. A lookup holds the key of the record it points to."""

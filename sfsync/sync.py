@@ -260,6 +260,7 @@ def take_in(
     if mapping.client:  # the org names what was deleted of every client; what this one never had is not its loss
         page = replace(page, hard_deleted=tuple(one for one in page.hard_deleted if one[0] in near.to_key))
     vanishing.count(page, memories, bounds)
+    report.read += len(page.seen)
     merged = []
     for seen in page.seen:
         link, local = memories.get(seen.key, (None, None))
@@ -267,10 +268,10 @@ def take_in(
             refuse_strangers(mapping, seen, local, ids)
         one = merge(mapping, seen, link, local, ids, prefixes)
         ids.add(seen.sf_id, seen.key)
-        report.read += 1
-        report.conflicts += len(one.conflicts)
-        report.hand_edits += len(one.hand_edits)
-        report.details += [*one.conflicts, *one.hand_edits]
+        if one.conflicts or one.hand_edits:
+            report.conflicts += len(one.conflicts)
+            report.hand_edits += len(one.hand_edits)
+            report.details += [*one.conflicts, *one.hand_edits]
         if one.changed:
             report.absorbed += one.new or bool(one.local) or (link is not None and link.deleted != seen.deleted)
             merged.append((seen, one))

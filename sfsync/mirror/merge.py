@@ -14,6 +14,7 @@ from datetime import datetime
 from sfsync.mapping import MappedField, ObjectMapping
 from sfsync.mirror.translate import (
     KEY_FIELD,
+    LOCAL,
     MISSING,
     Ids,
     Seen,
@@ -24,10 +25,10 @@ from sfsync.mirror.translate import (
     to_local,
     to_wire,
 )
-from sfsync.records import Value, Values
+from sfsync.records import Value, Values, unchanging
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Link:
     """What is remembered of one record in one org."""
 
@@ -71,7 +72,7 @@ class HandEdit:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Merged:
     """What one seen record does to the store."""
 
@@ -192,11 +193,12 @@ def _first(mapping: ObjectMapping, seen: Seen, ids: Ids, prefixes: Mapping[str, 
     memory = seen.wire
     local: dict[str, Value] = dict(memory)
     for line in mapping.converted:
-        name = line.name
-        value = memory.get(name)
+        value = memory.get(line.name)
         if value is not None:
-            kind = line.type
-            local[name] = to_local(kind, value, ids, prefixes.get(kind.target, "") if kind.target else "")
+            form = LOCAL.get(line.type.kind)
+            local[line.name] = (
+                form(value) if form else to_local(line.type, value, ids, prefixes.get(line.type.target, ""))
+            )
     link = Link(
         mapping.object, seen.key, seen.sf_id, memory, memory, seen.stamp, seen.deleted, seen.revision, seen.merged_into
     )

@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import lru_cache
+from itertools import product
 from typing import Any, TypeAlias
 
 from sfsync.mapping import FieldType, MappedField, ObjectMapping
-from sfsync.records import CaseEvent, Value
+from sfsync.records import CaseEvent, Value, unchanging
 
 Wire: TypeAlias = None | bool | int | str
 """Numbers with a scale are text such as ``"1.50"``, instants ``2026-11-20T10:00:00Z``."""
@@ -36,7 +38,7 @@ class Untranslatable(ValueError):
     """A value that the other side cannot hold; the text says which and why."""
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Seen:
     """One record as an org showed it."""
 
@@ -114,16 +116,16 @@ class Ids:
 
 
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
-_LETTERS = [high + low for high in _BASE32 for low in _BASE32]
-"""Two letters of base32 (RFC 4648, lower case) at once: the library's own takes several times as long."""
-_SHIFTS = range(120, -1, -10)
+_LETTERS = ["".join(three) for three in product(_BASE32, repeat=3)]
+"""Three letters of base32 (RFC 4648, lower case) at once: the library's own takes several times as long."""
+_SHIFTS = range(120, -1, -15)
 
 
 def derived_key(prefix: str, organization_id: str, sf_id: str) -> str:
     """Return the key of a record born in an org: the same every time it is derived (I10)."""
     digest = hashlib.sha256(f"{organization_id[:15]}/{sf_id}".encode()).digest()
-    number = int.from_bytes(digest[:16]) << 2  # 26 letters of base32 hold 130 bits
-    return f"{prefix}:{''.join([_LETTERS[(number >> shift) & 1023] for shift in _SHIFTS])}"
+    number = int.from_bytes(digest[:16]) << 7  # 27 letters of base32 hold 135 bits, and 26 are wanted
+    return f"{prefix}:{''.join([_LETTERS[(number >> shift) & 32767] for shift in _SHIFTS])[:26]}"
 
 
 _CHECKSUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
@@ -202,7 +204,7 @@ def to_local(kind: FieldType, wire: Wire, ids: Ids, prefix: str = "") -> Value:
     """Return the local form of a canonical org value (RND-3 for hours)."""
     if wire is None:
         return None
-    form = _LOCAL.get(kind.kind)
+    form = LOCAL.get(kind.kind)
     if form is not None:
         return form(wire)
     if kind.kind == "lookup":
@@ -214,8 +216,13 @@ def to_local(kind: FieldType, wire: Wire, ids: Ids, prefix: str = "") -> Value:
     return wire
 
 
-_LOCAL: Mapping[str, Callable[[Any], Value]] = {
-    "hours": lambda wire: int((Decimal(str(wire)) * 60).quantize(Decimal(1), ROUND_HALF_UP)),
+@lru_cache(maxsize=4096)
+def _minutes(hours: Wire) -> int:
+    return int((Decimal(str(hours)) * 60).quantize(Decimal(1), ROUND_HALF_UP))
+
+
+LOCAL: Mapping[str, Callable[[Any], Value]] = {
+    "hours": _minutes,
     "decimal": Decimal,
     "date": date.fromisoformat,
     "datetime": datetime.fromisoformat,

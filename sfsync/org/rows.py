@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 from sfsync.mapping import FieldType, ObjectMapping
@@ -200,39 +201,33 @@ class RowReader:
                 return cells[at[name.lower()]] if name and selected else nothing
 
             values = [convert(cells[index]) for index, convert in readers]
-            wires: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+            each = zip(*values, strict=True) if values else repeat((), len(rows))
+            wires: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in each]
             for name in (n for n, found in zip(names, values, strict=True) if Untranslatable in set(map(type, found))):
                 for row, wire in zip(rows, wires, strict=True):
                     if isinstance(wire[name], Untranslatable):
                         self._left_out(name, row[at["id"]], wire.pop(name))
-            return [
-                Seen(
-                    self.mapping.object,
-                    sf_id,
-                    self._key(sf_id, external, about),
-                    wire,
-                    _instant(stamp),
-                    _instant(created) if created else None,
-                    deleted.lower() == "true",
-                    winner or None,
-                    int(float(revision or 0)),
-                    (),
-                    author,
-                )
-                for sf_id, external, about, wire, stamp, created, deleted, winner, revision, author in zip(
-                    column("Id"),
-                    column(self.mapping.key),
-                    column(self.mapping.whose),
+            sf_ids, stamps, created = column("Id"), column("SystemModstamp"), column("CreatedDate")
+            instants = {cell: _instant(cell) for cell in {*stamps, *filter(None, created)}}
+            deleted = {cell: cell.lower() == "true" for cell in set(column("IsDeleted"))}
+            revisions = column(REVISION, selected=self.seen.revision)
+            numbers = {cell: int(float(cell or 0)) for cell in set(revisions)}
+            return list(
+                map(
+                    Seen,
+                    repeat(self.mapping.object),
+                    sf_ids,
+                    map(self._key, sf_ids, column(self.mapping.key), column(self.mapping.whose)),
                     wires,
-                    column("SystemModstamp"),
-                    column("CreatedDate"),
-                    column("IsDeleted"),
-                    column("MasterRecordId", selected=self.seen.merges),
-                    column(REVISION, selected=self.seen.revision),
+                    map(instants.__getitem__, stamps),
+                    map(instants.get, created),
+                    map(deleted.__getitem__, column("IsDeleted")),
+                    (winner or None for winner in column("MasterRecordId", selected=self.seen.merges)),
+                    map(numbers.__getitem__, revisions),
+                    repeat(()),
                     column("LastModifiedBy.Username", selected=self.seen.authored),
-                    strict=True,
                 )
-            ]
+            )
 
         return read
 
@@ -244,11 +239,13 @@ class RowReader:
         A record known before keeps its key, whatever a person wrote into the key field since. In a hub a row must
         first prove to be this client's: SafetyStop otherwise.
         """
-        text = own_key(self.mapping, sf_id, str(external or ""), str(about or ""))
+        text = str(external or "")
+        if self.mapping.client:
+            text = own_key(self.mapping, sf_id, text, str(about or ""))
         known = self._ids.to_key.get(sf_id)
         if known is not None:
             return known
-        if text.startswith(self.mapping.prefix + ":") and _KEY.fullmatch(text) is not None:
+        if text and text.startswith(self.mapping.prefix + ":") and _KEY.fullmatch(text) is not None:
             return text
         return derived_key(self.mapping.prefix, self._ids.organization_id, sf_id)
 

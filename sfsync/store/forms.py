@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from itertools import count, islice
 from types import NoneType
 from typing import Any
@@ -42,11 +43,17 @@ def clean(value: Any) -> Any:
 
 def to_json(values: Mapping[str, Any]) -> str:
     """Return values as JSON; decimals, dates and instants carry their type."""
+    if _PLAIN.issuperset(map(type, values.values())):
+        return wire_json(values)
     tagged = {clean(name): _tagged(value) for name, value in values.items()}
     try:
         return orjson.dumps(tagged).decode()
     except TypeError:  # a number of more than 64 bits
         return _encode(tagged)
+
+
+_PLAIN = frozenset((str, int, bool, NoneType))
+"""What is its own form in JSON."""
 
 
 def value_json(value: Any) -> str:
@@ -57,11 +64,11 @@ def value_json(value: Any) -> str:
 def wire_json(values: Mapping[str, Any]) -> str:
     """Return values in wire form as JSON; they are text, integers, booleans and null already."""
     try:
-        written = orjson.dumps(dict(values)).decode()
-    except TypeError:  # half a surrogate pair
+        written = orjson.dumps(values if type(values) is dict else dict(values)).decode()
+    except TypeError:  # half a surrogate pair, or a number of more than 64 bits
         written = "\\u0000"
     if "\\u0000" in written:
-        written = _encode({name: clean(value) for name, value in values.items()})
+        written = _encode({clean(name): clean(value) for name, value in values.items()})
     return written
 
 
@@ -131,18 +138,30 @@ def staged(
 
     ``joined`` says that the statement joins it to others; one that only reads it whole needs no statistics.
     """
+    name = stage(connection, columns, rows)
+    if joined:  # without it the planner takes a few rows for thousands, and reads the whole table they are joined to
+        connection.exec_driver_sql(f"ANALYZE {name}")
+    yield name
+    connection.exec_driver_sql(f"DROP TABLE {name}")
+
+
+def stage(connection: Connection, columns: Mapping[str, str], rows: Iterable[Sequence[Value | list[str]]] | str) -> str:
+    """Copy rows into a temporary table that ends with the transaction; return its name.
+
+    The rows may be as ``lines`` writes them already.
+    """
     name = f"stage_{next(_numbers)}"
     written = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
     connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {name} ({written}) ON COMMIT DROP")
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(f"COPY {name} FROM STDIN (NULL E'\\x02')") as copy:
-        waiting = iter(rows)
-        while block := list(islice(waiting, COPIED_AT_ONCE)):
-            copy.write(copied(block))
-    if joined:  # without it the planner takes a few rows for thousands, and reads the whole table they are joined to
-        connection.exec_driver_sql(f"ANALYZE {name}")
-    yield name
-    connection.exec_driver_sql(f"DROP TABLE {name}")
+        if isinstance(rows, str):
+            copy.write(rows)
+        else:
+            waiting = iter(rows)
+            while block := list(islice(waiting, COPIED_AT_ONCE)):
+                copy.write(lines(zip(*block, strict=True)))
+    return name
 
 
 COPIED_AT_ONCE = 1_000
@@ -154,20 +173,20 @@ _FORMS: dict[type, Callable[[Any], str]] = {
     bool: {True: "t", False: "f"}.__getitem__,
     int: str,
     Decimal: str,
-    date: date.isoformat,
-    datetime: datetime.isoformat,
+    date: lru_cache(maxsize=8192)(date.isoformat),
+    datetime: lru_cache(maxsize=8192)(datetime.isoformat),  # a record's instants are often one and the same
     list: lambda value: _escaped(text_array(map(clean, value))),
     str: lambda value: _escaped(clean(value)),
 }
 
 
-def copied(rows: Sequence[Sequence[Any]]) -> str:
-    """Return rows as COPY reads them, a line each; their texts are made clean (D12).
+def lines(columns: Iterable[Sequence[Any]]) -> str:
+    """Return rows, given by columns, as COPY reads them, a line each; their texts are made clean (D12).
 
     The driver does this value by value, at several times the cost; here a column is looked through as a whole.
     """
-    columns = [_column(values) for values in zip(*rows, strict=True)]
-    return "\n".join(map("\t".join, zip(*columns, strict=True))) + "\n" if rows else ""
+    written = "\n".join(map("\t".join, zip(*map(_column, columns), strict=True)))
+    return f"{written}\n" if written else ""
 
 
 def _column(values: Sequence[Any]) -> Iterable[str]:

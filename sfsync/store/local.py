@@ -15,7 +15,19 @@ from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal_column, or_, select, text, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    union_all,
+)
 
 from sfsync.errors import StoreRefused
 from sfsync.records import (
@@ -84,6 +96,12 @@ def read_values(connection: Connection, kind: type[Record], keys: Iterable[str])
             values.update(from_json(extra))
         found[key] = values
     return found
+
+
+def any_there(kind: type[Record], keys: Iterable[str]) -> ColumnElement[bool]:
+    """Return the question whether any of ``keys`` has a row."""
+    table = RECORD_TABLES[kind]
+    return exists().where(table.c.key == any_of(keys))
 
 
 _CHANGED = union_all(
@@ -177,9 +195,8 @@ def merge_rows(
     version: int,
     *,
     looked_at: bool,
-    unknown: bool = False,
 ) -> None:
-    """Leave each row's values in force; a row that is not there is made, as all are where they are ``unknown``.
+    """Leave each row's values in force; a row that is not there is made.
 
     The rules will look at the rows again because of ``version``, unless they wrote them themselves (``looked_at``).
     Values that are no field of the record go to ``extra``.
@@ -192,8 +209,7 @@ def merge_rows(
     for (stays, given), group in groups.items():
         names = tuple(name for name in typed if name in given)
         others = [name for name in given if name not in typed]
-        columns = {"key": "TEXT", "created_at": "TIMESTAMPTZ", "deleted": "BOOLEAN", "extra": "JSONB"}
-        columns |= sql_types(table, names)
+        columns = STAGED | sql_types(table, names)
         copied = (
             (
                 row.key,
@@ -206,33 +222,35 @@ def merge_rows(
         )
         with staged(connection, columns, copied, joined=False) as stage:
             connection.execute(
-                text(_merge_sql(table.name, names, stage, looked_at, deleted_stays=stays, unknown=unknown)),
-                {
-                    "client": client,
-                    "version": version,
-                    **({} if unknown else {"given": list(names)}),
-                    "unset": [name for name in typed if name not in names],
-                },
+                text(_merge_sql(table.name, names, stage, looked_at, deleted_stays=stays)),
+                {"client": client, "version": version, "given": list(names), "unset": unset(kind, names)},
             )
 
 
-def _merge_sql(
-    table: str, names: Sequence[str], stage: str, looked_at: bool, *, deleted_stays: bool, unknown: bool
-) -> str:
+def unset(kind: type[Record], names: Iterable[str]) -> list[str]:
+    """Return the fields of a kind that nobody has given a value, where ``names`` are those that have one."""
+    return [name for name in field_names(kind) if name not in set(names)]
+
+
+STAGED = {"key": "TEXT", "created_at": "TIMESTAMPTZ", "deleted": "BOOLEAN", "extra": "JSONB"}
+"""What a staged row has besides its fields; null where nothing is said of its deletion."""
+
+
+def insert_sql(table: str, names: Iterable[str], stage: str) -> str:
+    """Return the statement that makes a row of each staged one; its parameters are the client, version and unset."""
     columns = "".join(f', "{name}"' for name in names)
-    staged_columns = "".join(f', s."{name}"' for name in names)
-    insert = f"""
+    return f"""
         INSERT INTO "{table}" AS t (client, key, created_at, deleted, changed_version, unset, extra{columns})
-        SELECT :client, s.key, s.created_at, coalesce(s.deleted, false), :version,
-               CAST(:unset AS text[]), s.extra{staged_columns}
-          FROM {stage} s
+        SELECT :client, key, created_at, coalesce(deleted, false), :version, CAST(:unset AS text[]), extra{columns}
+          FROM {stage}
     """
-    if unknown:
-        return insert
+
+
+def _merge_sql(table: str, names: Sequence[str], stage: str, looked_at: bool, *, deleted_stays: bool) -> str:
     updates = "".join(f', "{name}" = excluded."{name}"' for name in names)
     deleted = "t.deleted" if deleted_stays else "excluded.deleted"
     version = "" if looked_at else ", changed_version = excluded.changed_version"
-    return f"""{insert}
+    return f"""{insert_sql(table, names, stage)}
         ON CONFLICT (client, key) DO UPDATE SET
             created_at = least(t.created_at, excluded.created_at), deleted = {deleted},
             extra = t.extra || excluded.extra,

@@ -6,7 +6,7 @@ law: one key is one record in an org, and a record that is set aside holds up no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -34,28 +34,25 @@ def put_records(
     news: News,
     events: list[CaseEvent],
     version: int,
-    *,
-    unknown: bool,
 ) -> bool:
-    """Put the page's records in force; return whether the rules have anything to look at.
-
-    Where all of them are ``unknown`` they are inserted, and two with one key or one id break a unique index.
-    """
+    """Put the page's records in force; return whether the rules have anything to look at."""
     mapping = mappings.by_object[page.object]
     kind = mapping.record
     rows = [_row(mapping, s, one) for s, one in news if one.new or one.local or one.older]
     changed = [row.key for row in rows]
     if rows:
-        local.merge_rows(connection, scope["client"], kind, rows, version, looked_at=False, unknown=unknown)
+        local.merge_rows(connection, scope["client"], kind, rows, version, looked_at=False)
     # A record of which only the stamp moved, such as our own write coming back, is nothing to the rules.
     deleted = {seen.key: seen.deleted for seen, one in news if not (one.new or one.local or mapping.copy)}
     if deleted:
         changed += local.mark_deleted(connection, scope["client"], kind, deleted, version)
     if news:
-        _put_links(connection, scope, [one.link for _, one in news], unknown=unknown)
+        _put_links(connection, scope, [one.link for _, one in news])
     if page.hard_deleted:
         changed += _bury(connection, scope, page, mapping, version)
-    _touch_elsewhere(connection, scope, page.object, changed)
+    if changed:
+        keys = {"keys": text_array(changed)}
+        touch_elsewhere(connection, scope, page.object, "unnest(CAST(:keys AS text[])) AS s(key)", keys)
     return local.add_events(connection, scope["client"], events, version) > 0 or bool(changed)
 
 
@@ -83,13 +80,15 @@ def without_doubles(connection: Connection, scope: Scope, object_name: str, news
     return list(kept.values())
 
 
-def _put_links(connection: Connection, scope: Scope, links: Iterable[Link], *, unknown: bool) -> None:
-    columns = {
-        "object": "TEXT", "key": "TEXT", "sf_id": "TEXT", "remote": "JSONB", "agreed": "JSONB",
-        "stamp": "TIMESTAMPTZ", "deleted": "BOOLEAN", "revision": "BIGINT", "merged_into": "TEXT",
-    }  # fmt: skip
-    assert [*columns, "unheard"] == [f.name for f in fields(Link)]  # the last one is over: a read has shown the record
+LINK = {
+    "object": "TEXT", "key": "TEXT", "sf_id": "TEXT", "remote": "JSONB", "agreed": "JSONB", "stamp": "TIMESTAMPTZ",
+    "deleted": "BOOLEAN", "revision": "BIGINT", "merged_into": "TEXT",
+}  # fmt: skip
+"""What a page says of a link. Nothing it still has to hear is over then: a read has shown the record."""
+assert [*LINK, "unheard"] == [f.name for f in fields(Link)]
 
+
+def _put_links(connection: Connection, scope: Scope, links: Iterable[Link]) -> None:
     def rows() -> Iterator[list[Any]]:
         for one in links:
             same = one.agreed is one.remote or one.agreed == one.remote
@@ -97,34 +96,35 @@ def _put_links(connection: Connection, scope: Scope, links: Iterable[Link], *, u
             rest = (one.stamp, one.deleted, one.revision, one.merged_into)
             yield [one.object, one.key, one.sf_id, wire_json(one.remote), agreed, *rest]
 
-    written = ", ".join(columns)
-    updates = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in ("object", "key"))
-    otherwise = (
-        f"ON CONFLICT (client, org, object, key) DO UPDATE SET {updates}, touched = l.touched + 1, "
-        "unheard = '{}', state = 'ready', next_try_at = NULL"
-    )
-    with staged(connection, columns, rows(), joined=False) as stage:
+    written = ", ".join(LINK)
+    updates = ", ".join(f"{name} = excluded.{name}" for name in LINK if name not in ("object", "key"))
+    with staged(connection, LINK, rows(), joined=False) as stage:
         connection.execute(
             text(
                 f"INSERT INTO link AS l (client, org, {written}) SELECT :client, :org, {written} FROM {stage} "
-                f"{'' if unknown else otherwise}"
+                f"ON CONFLICT (client, org, object, key) DO UPDATE SET {updates}, touched = l.touched + 1, "
+                "unheard = '{}', state = 'ready', next_try_at = NULL"
             ),
             scope,
         )
 
 
-def _touch_elsewhere(connection: Connection, scope: Scope, object_name: str, keys: list[str]) -> None:
-    """What changed here may have to be written to the client's other orgs, or be brought there."""
-    if keys:
-        connection.execute(
-            text(
-                "INSERT INTO link AS l (client, org, object, key) "
-                "SELECT o.client, o.org, :object, k FROM org o CROSS JOIN unnest(CAST(:keys AS text[])) k "
-                "WHERE o.client = :client AND o.org <> :org "
-                "ON CONFLICT (client, org, object, key) DO UPDATE SET touched = l.touched + 1, state = 'ready'"
-            ),
-            {"client": scope["client"], "org": scope["org"], "object": object_name, "keys": text_array(keys)},
-        )
+def touch_elsewhere(
+    connection: Connection, scope: Scope, object_name: str, source: str, given: Mapping[str, str] | None = None
+) -> None:
+    """What changed here may have to be written to the client's other orgs, or be brought there.
+
+    ``source`` is what has the keys, for SQL, and ``given`` its parameters.
+    """
+    connection.execute(
+        text(
+            "INSERT INTO link AS l (client, org, object, key) "
+            f"SELECT o.client, o.org, :object, s.key FROM org o CROSS JOIN {source} "
+            "WHERE o.client = :client AND o.org <> :org "
+            "ON CONFLICT (client, org, object, key) DO UPDATE SET touched = l.touched + 1, state = 'ready'"
+        ),
+        {**scope, "object": object_name, **(given or {})},
+    )
 
 
 def _bury(connection: Connection, scope: Scope, page: Page, mapping: ObjectMapping, version: int) -> list[str]:

@@ -5,7 +5,7 @@ May not know what is tried. It keeps one law: everything happens in one transact
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, text
@@ -40,9 +40,11 @@ class RehearsalRoom(OrgRoom):
         yield self._connection
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _writing(self, begin: Callable[[Connection], None] = lambda _: None) -> Iterator[Connection]:
         with self._connection.begin_nested():
+            begin(self._connection)
             yield self._connection
+            self._connection.exec_driver_sql("DISCARD TEMP")  # what ends with a transaction elsewhere
 
 
 @contextmanager

@@ -7,14 +7,14 @@ run still holds its org, and what belongs together moves together (bookmark and 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, exists, func, or_, select, text, true
 
 from sfsync.errors import StoreRefused, StoreUnavailable
 from sfsync.mapping import Mappings
@@ -26,6 +26,7 @@ from sfsync.rules.evaluate import Ask, Evaluation, Facts
 from sfsync.store import local
 from sfsync.store.connection import Database
 from sfsync.store.contract import apply, lock_version, read_clocks, read_facts, set_version
+from sfsync.store.first import Sheet, is_first, lay_out, put_first, sheets
 from sfsync.store.forms import any_of, staged
 from sfsync.store.lease import Lease, prove
 from sfsync.store.outcomes import THIS_LINK, pairs, postpone, quarantine, settle_done
@@ -84,11 +85,11 @@ class OrgRoom:
         self._merged_version: int | None = None
         self._unknown: bool | None = None
         """Nothing is remembered of any record asked for since the last page."""
-        self._moved: tuple[int, int] | None = None
-        """The client's version before and after the last page."""
+        self._ours: tuple[int, int] | None = None
+        """The client's version before the first and after the last of the pages behind which nobody else changed it."""
         self._behind: ThreadPoolExecutor | None = None
-        self._under_way: list[Future[None]] = []
-        self._names_under_way: frozenset[str] = frozenset()
+        self._under_way: list[tuple[Future[None], frozenset[str]]] = []
+        """Pages that are being put in force, in their order, with the ids and keys of their records."""
         self._examined: dict[tuple[str, str], int] = {}
         self._quiet: list[Page] = []
         """Pages that brought nothing: their bookmarks move with the next transaction."""
@@ -167,13 +168,19 @@ class OrgRoom:
         if not wanted:
             return {}  # most pages of a quiet poll are empty
         kind = self._mappings.by_object[object_name].record
-        query = select(*_LINK).where(
-            link.c.org == self._org, link.c.object == object_name, link.c.key == any_of(wanted)
-        )
+        where = (link.c.org == self._org, link.c.object == object_name, link.c.key == any_of(wanted))
+        links: dict[str, Link] = {}
+        values: dict[str, Values] = {}
         with self._reading(wanted) as connection:
-            links = {one.key: one for one in map(_link, connection.execute(query))}
-            values = local.read_values(connection, kind, wanted)
-            self._merged_version = connection.scalar(select(client.c.version).where(client.c.client == self._client))
+            now = select(client.c.version).where(client.c.client == self._client)
+            if len(wanted) >= BEHIND_ROWS:  # most large pages are of a first load, and one question says so
+                now = now.add_columns(or_(exists().where(*where), local.any_there(kind, wanted)))
+            else:
+                now = now.add_columns(true())
+            self._merged_version, something = connection.execute(now).one_or_none() or (None, True)
+            if something:
+                links = {one.key: one for one in map(_link, connection.execute(select(*_LINK).where(*where)))}
+                values = local.read_values(connection, kind, wanted)
         self._unknown = self._unknown is not False and not links and not values
         return {key: (links.get(key), values.get(key)) for key in wanted if key in links or key in values}
 
@@ -283,17 +290,18 @@ class OrgRoom:
         StoreUnavailable if the client changed since ``memories`` returned what the page was merged with (B3).
         """
         news, version = list(merged), self._merged_version
-        unknown, self._unknown = bool(self._unknown), None
+        mapping = self._mappings.by_object[page.object]
+        written = sheets(mapping, news) if self._unknown and is_first(page, mapping, news) else []
+        self._unknown = None
         if self._under_way and not page.seen and not page.hard_deleted:
-            self._begin(page, news, version, unknown=unknown)
+            self._begin(page, news, version, written)
             return
-        self._wait()
         if not self.beside or page.bookmark.read_to is not None or len(page.seen) < BEHIND_ROWS:
-            self._absorb(page, news, version, unknown=unknown)
+            self._wait()
+            self._absorb(page, news, version, written)
             return
-        gone = (sf_id for sf_id, _ in page.hard_deleted)
-        self._names_under_way = frozenset((*(s.sf_id for s in page.seen), *(s.key for s in page.seen), *gone))
-        self._begin(page, news, version, unknown=unknown)
+        self._wait(most=1)
+        self._begin(page, news, version, written)
 
     def rest(self) -> None:
         """Return when every page is in force, its bookmark too; raises what kept the last one from it."""
@@ -304,34 +312,51 @@ class OrgRoom:
                 self._behind.shutdown()
                 self._behind = None
 
-    def _begin(self, page: Page, news: News, version: int | None, *, unknown: bool) -> None:
-        """Put a page in force behind those that are under way, and beside whatever the caller does next."""
-        if self._behind is None:
-            self._behind = ThreadPoolExecutor(1, "absorb")
-        before = tuple(self._under_way)
+    def _begin(self, page: Page, news: News, version: int | None, written: list[Sheet]) -> None:
+        """Put a page in force behind those that are under way, and beside whatever the caller does next.
 
-        def in_turn() -> None:
+        What is written of it is laid out while the page before is put in force.
+        """
+        if self._behind is None:
+            self._behind = ThreadPoolExecutor(2, "absorb")
+        before = [one for one, _ in self._under_way]
+
+        def turn() -> None:
             for earlier in before:
                 earlier.result()  # nothing is put in force behind a page that is not
-            self._absorb(page, news, version, unknown=unknown)
 
-        self._under_way.append(self._behind.submit(in_turn))
+        gone = (sf_id for sf_id, _ in page.hard_deleted)
+        names = frozenset((*(s.sf_id for s in page.seen), *(s.key for s in page.seen), *gone))
+        self._under_way.append((self._behind.submit(self._absorb, page, news, version, written, turn), names))
 
-    def _wait(self) -> None:
-        under_way, self._under_way, self._names_under_way = self._under_way, [], frozenset()
-        for page in under_way:
-            page.result()
+    def _wait(self, *, most: int = 0) -> None:
+        """Return when not more than so many pages are under way; raises what kept one from being put in force."""
+        while len(self._under_way) > most:
+            page, _ = self._under_way.pop(0)
+            try:
+                page.result()
+            except BaseException:
+                self._under_way.clear()  # their turn does not come
+                raise
 
-    def _absorb(self, page: Page, news: News, merged_version: int | None, *, unknown: bool) -> None:
+    def _absorb(
+        self,
+        page: Page,
+        news: News,
+        merged_version: int | None,
+        written: list[Sheet],
+        turn: Callable[[], None] = lambda: None,
+    ) -> None:
         events = [event for seen in page.seen for event in seen.events]
         if not (news or events or page.hard_deleted or page.bookmark.checkpoint):
+            turn()
             self._quiet.append(page)
             return
-        if unknown and page.bookmark.checkpoint and not page.hard_deleted and all(one.new for _, one in news):
+        if written:
             with suppress(StoreRefused):  # two records with one key or one id: the page is looked through
-                self._put(page, news, events, merged_version, unknown=True)
+                self._put(page, news, events, merged_version, written, turn)
                 return
-        self._put(page, news, events, merged_version, unknown=False)
+        self._put(page, news, events, merged_version, [], turn)
 
     def _put(
         self,
@@ -339,32 +364,49 @@ class OrgRoom:
         news: News,
         events: list[CaseEvent],
         merged_version: int | None,
-        *,
-        unknown: bool,
+        written: list[Sheet],
+        turn: Callable[[], None],
     ) -> None:
-        """Put a page in force in one transaction; where all of it is ``unknown`` it is not compared with what is there.
+        """Put a page in force in one transaction; what is ``written`` already is not compared with what is there.
 
         Raises StoreRefused then if two of its records have one key or one id.
         """
-        moved, scope = None, self._scope
-        with self._writing() as connection:
+        moved, scope, mapping = None, self._scope, self._mappings.by_object[page.object]
+        stages: list[str] = []
+
+        def begin(connection: Connection) -> None:
+            stages.extend(lay_out(connection, mapping, written))
+            turn()
+
+        with self._writing(begin) as connection:
             self._put_quiet(connection)
-            if not unknown:
+            if not written:
                 news = without_doubles(connection, scope, page.object, news)
             if news or events or page.hard_deleted:
                 before = lock_version(connection, self._client)
-                alone = merged_version in (None, before) or (merged_version, before) == self._moved
-                if any(one.local for _, one in news) and not alone:
+                if any(one.local for _, one in news) and not self._alone(merged_version, before):
                     raise StoreUnavailable(f"client {self._client} changed while its records were merged; read again")
-                if put_records(connection, scope, self._mappings, page, news, events, before + 1, unknown=unknown):
-                    moved = (before, before + 1)
-                    set_version(connection, self._client, before + 1)
+                for sheet, stage in zip(written, stages, strict=True):
+                    put_first(connection, scope, mapping, sheet, stage, before + 1)
+                if written:
+                    local.add_events(connection, scope["client"], events, before + 1)
+                if written or put_records(connection, scope, self._mappings, page, news, events, before + 1):
+                    moved = before + 1
+                    set_version(connection, self._client, moved)
             log_conflicts(connection, scope, news)
-            if not unknown:
+            if not written:
                 hear_echoes(connection, scope, page)
             move_bookmark(connection, scope, page.bookmark)
         self._quiet.clear()
-        self._moved = moved or self._moved
+        if moved is not None:
+            since = self._ours[0] if self._ours and self._ours[1] == moved - 1 else moved - 1
+            self._ours = (since, moved)
+
+    def _alone(self, merged_version: int | None, now: int) -> bool:
+        """Return whether only pages of this run changed the client since the version that a page was merged with."""
+        if merged_version in (None, now):
+            return True
+        return self._ours is not None and self._ours[0] <= merged_version and self._ours[1] == now
 
     def _move_quiet(self) -> None:
         self._wait()
@@ -490,15 +532,17 @@ class OrgRoom:
     @contextmanager
     def _reading(self, names: Iterable[str] | None = None) -> Iterator[Connection]:
         """Read, of all or only of records with these ids and keys; what is being put in force of them comes first."""
-        if names is None or not self._names_under_way.isdisjoint(names):
+        if names is None or any(not known.isdisjoint(names) for _, known in self._under_way):
             self._wait()
         with self._database.reading(self._client) as connection:
             yield connection
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _writing(self, begin: Callable[[Connection], None] = lambda _: None) -> Iterator[Connection]:
+        """Run one transaction of this run; what ``begin`` does comes before the lease is proven and held."""
         if self._lease is None:
             raise StoreRefused(f"org {self._org}: this run may look but not change anything: it holds no lease")
         with self._database.writing(self._client) as connection:
+            begin(connection)
             prove(connection, self._lease)
             yield connection

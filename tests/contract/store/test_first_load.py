@@ -13,7 +13,7 @@ import pytest
 from sfsync.errors import StoreUnavailable
 from sfsync.mirror.merge import merge
 from sfsync.mirror.translate import Bookmark, Page, Seen
-from sfsync.store import pages
+from sfsync.store import room as rooms
 from sfsync.store.forms import staged
 from tests.contract.store.conftest import NOW, say
 from tests.contract.store.test_room import a_case
@@ -38,13 +38,13 @@ def first(room: Any, mappings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Holds pages back until it is set."""
     opened = threading.Event()
-    put_links = pages._put_links
+    put_first = rooms.put_first
 
-    def held(*given: Any, **named: Any) -> None:
+    def held(*given: Any) -> None:
         assert opened.wait(30)
-        put_links(*given, **named)
+        put_first(*given)
 
-    monkeypatch.setattr(pages, "_put_links", held)
+    monkeypatch.setattr(rooms, "put_first", held)
     return opened
 
 
@@ -107,7 +107,7 @@ def test_behind_a_page_that_could_not_be_put_in_force_no_bookmark_moves(
         raise StoreUnavailable("the store went away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(pages, "_put_links", broken)
+        patched.setattr("sfsync.store.room.put_first", broken)
         first(a_case(1))
         first(row=2)
         room.absorb(Page("Case", (), Bookmark("Case", read_to=NOW)), [])
