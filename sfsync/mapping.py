@@ -259,10 +259,10 @@ class ObjectMapping:
         return {f.name: f.type.target for f in self.fields.values() if f.type.kind == "lookup"}
 
     @cached_property
-    def converted(self) -> tuple[MappedField, ...]:
-        """The fields whose value in the store has another form than the org's: the others are taken as they are."""
+    def converted(self) -> tuple[tuple[str, FieldType], ...]:
+        """Name and type of the fields whose value in the store has another form than the org's."""
         kinds = ("hours", "decimal", "date", "datetime", "lookup")
-        return tuple(f for f in self.fields.values() if f.type.kind in kinds)
+        return tuple((f.name, f.type) for f in self.fields.values() if f.type.kind in kinds)
 
     @property
     def custom(self) -> bool:

@@ -192,13 +192,11 @@ def _first(mapping: ObjectMapping, seen: Seen, ids: Ids, prefixes: Mapping[str, 
     """
     memory = seen.wire
     local: dict[str, Value] = dict(memory)
-    for line in mapping.converted:
-        value = memory.get(line.name)
+    for name, kind in mapping.converted:
+        value = memory.get(name)
         if value is not None:
-            form = LOCAL.get(line.type.kind)
-            local[line.name] = (
-                form(value) if form else to_local(line.type, value, ids, prefixes.get(line.type.target, ""))
-            )
+            form = LOCAL.get(kind.kind)
+            local[name] = form(value) if form else to_local(kind, value, ids, prefixes.get(kind.target, ""))
     link = Link(
         mapping.object, seen.key, seen.sf_id, memory, memory, seen.stamp, seen.deleted, seen.revision, seen.merged_into
     )

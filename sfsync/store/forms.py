@@ -122,8 +122,11 @@ def any_of(values: Iterable[str]) -> Any:
 
 def text_array(values: Iterable[str]) -> str:
     """Return texts as the literal of a ``text[]``."""
-    quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
-    return '{"' + '","'.join(quoted) + '"}' if quoted else "{}"
+    given = list(values)
+    joined = "".join(given)
+    if "\\" in joined or '"' in joined:
+        given = [value.replace("\\", "\\\\").replace('"', '\\"') for value in given]
+    return '{"' + '","'.join(given) + '"}' if given else "{}"
 
 
 @contextmanager
