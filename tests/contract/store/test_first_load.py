@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from sfsync.errors import StoreUnavailable
+from sfsync.mapping import load_mappings
 from sfsync.mirror.merge import merge
-from sfsync.mirror.translate import Bookmark, Page, Seen
+from sfsync.mirror.translate import Bookmark, Ids, Page, Seen
 from sfsync.store import room as rooms
 from sfsync.store.forms import staged
+from sfsync.store.tables import RECORD_TABLES
 from tests.contract.store.conftest import NOW, say
 from tests.contract.store.test_room import a_case
 
@@ -206,3 +208,99 @@ def test_what_the_store_has_no_form_for_is_refused_before_it_is_sent(store: Any)
         staged(connection, {"a": "TEXT"}, [[object()]]),  # type: ignore[list-item]
     ):
         raise AssertionError("it was sent")
+
+
+def a_page_of(name: str, mappings: Any) -> tuple[Seen, ...]:
+    """Records of an object with every field, with one field less, deleted, and with texts of every kind."""
+    mapping = mappings.by_object[name]
+    samples = {
+        "lookup": "500000000000999EAA", "user": "005000000000001EAA", "checkbox": True, "integer": 7, "hours": "1.25",
+        "decimal": "12.50", "date": "2026-11-20", "datetime": "2026-11-20T10:00:00Z",
+    }  # fmt: skip
+
+    def seen(number: int, words: str, *, without: str = "", deleted: bool = False) -> Seen:
+        wire = {f.name: samples.get(f.type.kind, words or None) for f in mapping.fields.values() if f.name != without}
+        key = f"{mapping.prefix}:{number}"
+        created = NOW - timedelta(days=number)
+        return Seen(name, f"a00{number:012d}EAA", key, wire, NOW, created, deleted, revision=number)
+
+    last = next(reversed(mapping.fields))
+    texts = [seen(10 + n, words) for n, words in enumerate(TEXTS)]
+    return (*texts, seen(1, "x", without=last), seen(2, "y", deleted=True), seen(3, "half \ud83d a pair"))
+
+
+@pytest.mark.parametrize("name", [mapping.object for mapping in load_mappings()])
+def test_a_page_that_nothing_is_remembered_of_leaves_what_looking_through_it_would(
+    name: str, store: Any, mappings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = []
+    for client, short in (("quick", True), ("careful", False)):
+        store.add_org(client, client, organization_id=f"00D{client:0>12}EAA")
+        room = store.room(client, client, mappings, store.acquire(client, client, "a test"))
+        if not short:
+            monkeypatch.setattr(rooms, "is_first", lambda *_: False)
+        seen = a_page_of(name, mappings)
+        assert room.memories(name, [s.key for s in seen]) == {}
+        merged = [
+            (s, merge(mappings.by_object[name], s, None, None, Ids("00D000000000001EAA"), {"Case": "ca"})) for s in seen
+        ]
+        room.absorb(Page(name, seen, Bookmark(name, checkpoint="row 1")), merged)
+        room.rest()
+        with store._database.reading(client) as connection:
+            record = RECORD_TABLES[mappings.by_object[name].record].name
+            tables = [
+                connection.exec_driver_sql(f'SELECT to_jsonb(t) FROM "{table}" t ORDER BY t.key').scalars().all()
+                for table in (record, "link")
+            ]
+        shown.append([{k: v for k, v in row.items() if k not in ("client", "org")} for rows in tables for row in rows])
+    assert len(shown[0]) == 2 * len(a_page_of(name, mappings))
+    assert shown[0] == shown[1]
+
+
+def test_a_page_that_waits_for_its_turn_keeps_nobody_from_renewing_the_lease(
+    first: Any, room: Any, store: Any, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid_out = threading.Semaphore(0)
+    lay_out = rooms.lay_out
+
+    def counted(*given: Any) -> Any:
+        found = lay_out(*given)
+        laid_out.release()
+        return found
+
+    monkeypatch.setattr(rooms, "lay_out", counted)
+    first(a_case(1))
+    first(a_case(2), row=2)
+    assert laid_out.acquire(timeout=30)
+    assert laid_out.acquire(timeout=30)
+    with store._database.writing("acme") as connection:
+        held = "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE c.relname = 'org_lease'"
+        holders = connection.exec_driver_sql(f"{held} AND l.mode = 'RowShareLock'").scalar_one()
+    assert holders <= 1, "two transactions that take turns would never let a renewal in between"
+    gate.set()
+    room.rest()
+    assert set(store.facts("acme").cases) == {"ca:1", "ca:2"}
+
+
+def test_pages_on_their_way_are_no_strangers_to_the_third_but_a_change_between_them_is(
+    first: Any, room: Any, store: Any, mappings: Any, gate: threading.Event
+) -> None:
+    gate.set()
+    memories, read = room.memories, {}
+    for number in (1, 2, 3):
+        read[number] = memories("Case", [f"ca:{number}"])
+    version = room._merged_version
+    room.memories = lambda *_: {}
+    for number in (1, 2):
+        room._merged_version, room._unknown = version, True
+        first(a_case(number), row=number)
+    room._merged_version, room._unknown = version, True
+    first(a_case(3), row=3)
+    room._wait()
+    assert set(store.facts("acme").cases) == {"ca:1", "ca:2", "ca:3"}
+    store.amend("acme", mappings, say(packs=("pk:1",)), NOW)
+    room._merged_version, room._unknown = version, True
+    first(a_case(4), row=4)
+    with pytest.raises(StoreUnavailable, match="changed while its records were merged"):
+        room.rest()
+    assert "ca:4" not in store.facts("acme").cases

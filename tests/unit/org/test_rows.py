@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -72,6 +73,21 @@ def test_a_cell_that_cannot_be_read_is_left_out_of_its_row_and_of_no_other(caplo
     assert [one.wire.keys() - {name} for one in found] == 3 * [found[0].wire.keys() - {name}]
     assert f"{ID18}: field {name} left out" in caplog.text
     assert reader().from_csv(header)([]) == []
+
+
+def test_rows_of_which_no_field_is_mapped_are_records_all_the_same() -> None:
+    mapping = replace(MAPPINGS.by_object["Time_Entry__c"], fields={})
+    bare = RowReader(mapping, ObjectSeen("", ""), Ids("00DHJ0000000001YAA"), "005HJ0000000001YAA")
+    cells = {"Id": ID18, "SystemModstamp": "2026-11-21T20:00:00.000Z", "IsDeleted": "TRUE"}
+    header = list(bare.columns)
+    [found] = bare.from_csv(header)([[cells.get(name, "") for name in header]])
+    assert (found.sf_id, found.wire, found.deleted, found.created_at) == (ID18, {}, True, None)
+
+
+def test_a_row_without_its_stamp_is_refused() -> None:
+    header = list(reader().columns)
+    with pytest.raises(Untranslatable, match="no date-time"):
+        reader().from_csv(header)([["" for _ in header]])
 
 
 def reader(sobject: str = "Time_Entry__c") -> RowReader:
