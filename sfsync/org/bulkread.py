@@ -168,8 +168,8 @@ class Load:
 def _read_pages(
     rows: Iterator[list[str]], read: Callable[[Sequence[Sequence[str]]], list[Seen]]
 ) -> Iterator[list[Seen]]:
-    while chunk := list(islice(rows, PAGE_ROWS)):
-        yield read(chunk)
+    while page := read(list(islice(rows, PAGE_ROWS))):  # while it waits to be asked for, no row of CSV is kept
+        yield page
 
 
 def _worth_another(bad: OrgError) -> bool:

@@ -315,7 +315,7 @@ def _reader(kind: FieldType, general: Callable[[FieldType, Any], Wire]) -> Conve
 def _column_reader(kind: FieldType) -> Callable[[Sequence[str]], Sequence[Any]]:
     """Return a reader of a column of CSV; in place of a cell that cannot be read stands the Untranslatable of it."""
     if kind.kind in _TEXT:
-        return lambda cells: [cell or None for cell in cells]
+        return _texts
     convert = _reader(kind, wire_from_csv)
 
     def one(cell: str) -> Any:
@@ -325,10 +325,22 @@ def _column_reader(kind: FieldType) -> Callable[[Sequence[str]], Sequence[Any]]:
             return bad
 
     def read(cells: Sequence[str]) -> Sequence[Any]:
+        if (
+            references
+            and {*map(len, cells)} <= {0, 18}
+            and (together := "".join(cells)).isascii()
+            and together.isalnum()
+        ):
+            return _texts(cells)
         known = {cell: one(cell) for cell in set(cells)}  # most columns hold few different cells
         return [known[cell] for cell in cells]
 
+    references = kind.kind in ("lookup", "user")
     return read
+
+
+def _texts(cells: Sequence[str]) -> Sequence[str | None]:
+    return [cell or None for cell in cells]
 
 
 def _text_json(value: Any) -> Wire:

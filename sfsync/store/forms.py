@@ -188,8 +188,7 @@ def lines(columns: Iterable[Sequence[Any]]) -> str:
 
     The driver does this value by value, at several times the cost; here a column is looked through as a whole.
     """
-    written = "\n".join(map("\t".join, zip(*map(_column, columns), strict=True)))
-    return f"{written}\n" if written else ""
+    return "\n".join([*map("\t".join, zip(*map(_column, columns), strict=True)), ""])
 
 
 def _column(values: Sequence[Any]) -> Iterable[str]:

@@ -201,6 +201,13 @@ def test_rows_are_copied_byte_for_byte_whatever_stands_in_them(store: Any) -> No
     assert [list(row) for row in found] == rows
 
 
+@pytest.mark.parametrize("rows", [[], [[""]], [[""], [""]], [["a"]]])
+def test_as_many_rows_are_copied_as_there_are_be_they_empty(store: Any, rows: list[list[str]]) -> None:
+    with store._database.writing("acme") as connection, staged(connection, {"a": "TEXT"}, rows) as stage:
+        found = connection.exec_driver_sql(f"SELECT * FROM {stage}").all()
+    assert [list(row) for row in found] == rows
+
+
 def test_what_the_store_has_no_form_for_is_refused_before_it_is_sent(store: Any) -> None:
     with (
         pytest.raises(ValueError, match="no form"),
