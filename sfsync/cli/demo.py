@@ -97,6 +97,7 @@ def demo(cases: Path | None, folder: Path | None, keep: bool) -> None:
         else:
             show.balances()
             show.approve_and_log()
+            show.hub()
         show.quiet_run()
 
 
@@ -369,13 +370,20 @@ class Show:
         )
         self.say(f"An approval and a time entry synced: {report.wrote} records written, {report.calls} API calls")
 
+    def hub(self) -> None:
+        """From here on the consultants work in an org of their own."""
+        from sfsync.cli.demo_hub import open_hub, work_in_hub
+
+        open_hub(self)
+        work_in_hub(self)
+
     def quiet_run(self) -> None:
         """Nothing changed: nothing may be written."""
-        for name in self.names:
+        for name in self.runtime.settings.orgs:
             self.runtime.sync(name)
             report = self.runtime.sync(name)
             click.echo(
-                f"      {name:<6} {report.absorbed} reads beyond the overlap's {report.read} re-reads, "
+                f"      {name:<9} {report.absorbed} reads beyond the overlap's {report.read} re-reads, "
                 f"{report.wrote} writes, {report.calls} API call{'s' if report.calls != 1 else ''}"
             )
         self.say("A second sync with no change")
