@@ -291,13 +291,15 @@ def named(page: Page, mapping: ObjectMapping, room: Room, ids: Ids, vanishing: V
         return page, room.memories(page.object, [s.key for s in page.seen])
     known = room.ids((s.sf_id for s in page.seen), ()).to_key if vanishing.known.get(page.object) else {}
     taken = {known[s.sf_id] for s in page.seen if s.sf_id in known and not s.deleted}
-    seen = []
-    for one in page.seen:
+    seen = [] if known else list(page.seen)
+    for one in page.seen if known else ():
         own = known.get(one.sf_id)
         if own is None and one.key in taken and not one.deleted:
             own = derived_key(mapping.prefix, ids.organization_id, one.sf_id)
         seen.append(_under(own or one.key, one, mapping, ids))
     memories = room.memories(page.object, [s.key for s in seen])
+    if not known and not memories:
+        return page, memories
     gone = {s.sf_id for s in seen if s.deleted} | {sf_id for sf_id, _ in page.hard_deleted}
     for at, one in enumerate(seen):
         link, _ = memories.get(one.key, (None, None))

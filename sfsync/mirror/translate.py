@@ -111,8 +111,10 @@ class Ids:
 
     def update(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Remember many ``(sf_id, key)``."""
+        known = self.to_id.setdefault
         for sf_id, key in pairs:
-            self.add(sf_id, key)
+            self.to_key[sf_id] = key
+            known(key, sf_id)
 
 
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"

@@ -12,6 +12,7 @@ import io
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from sfsync.errors import OrgBusy, OrgError, OrgUnavailable
@@ -143,22 +144,21 @@ def _safe(locator: str) -> str:
 
 def read_csv(pieces: Iterable[bytes]) -> Iterator[list[str]]:
     """Yield the rows of a CSV body as it comes: UTF-8, quoted by doubling; OutcomeUnknown if it breaks off in a row."""
-    reader = csv.reader(_lines(pieces), strict=True)
+    reader = csv.reader(chain.from_iterable(_lines(pieces)), strict=True)
     try:
         yield from reader
     except (csv.Error, UnicodeDecodeError) as bad:
         raise OutcomeUnknown(f"the CSV cannot be read: {bad}") from None
 
 
-def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Yield text line by line, line ends kept; a last line without its end is a body that was cut."""
+def _lines(pieces: Iterable[bytes]) -> Iterator[list[str]]:
+    """Yield the lines of each piece, line ends kept; a last line without its end is a body that was cut."""
     decode = codecs.getincrementaldecoder("utf-8-sig")().decode
     rest = ""
     for piece in pieces:
         lines = (rest + decode(piece)).split("\n")
         rest = lines.pop()
-        for line in lines:
-            yield line + "\n"
+        yield [line + "\n" for line in lines]
     rest += decode(b"", True)
     if rest:
         raise OutcomeUnknown("the CSV ends without the end of its last row")
